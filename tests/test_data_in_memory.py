@@ -89,6 +89,7 @@ def test_columns_of_other_names_are_named() -> None:
     frame = pd.DataFrame({"review": TEXTS, "stars": CLASSES})
     run = elman.fit(frame, task="classification", text="review", label="stars", **SMALL)
     assert run.evaluate(frame)["accuracy"] >= 0
+    assert elman.fit(frame, text="review", label="stars", **SMALL).task is run.task  # no other has such
     with pytest.raises(UserError, match=r"data in memory: expected data for .*; name the task, and the columns"):
         elman.fit(frame, **SMALL)
 
@@ -103,6 +104,26 @@ def test_a_frame_is_one_input_and_its_forecast_a_frame() -> None:
     assert isinstance(run.predict(new), pd.DataFrame)
     assert sorted(set(run.predict(new)["unique_id"])) == ["b", "new"]
     assert run.predict(new).query("unique_id == 'b'")["mean"].tolist() == table["mean"].to_list()[3:]
+
+
+@pytest.mark.parametrize("library", [pd, pl])
+def test_a_frame_is_given_back_with_a_column_of_answers(library: Any) -> None:
+    frame = library.DataFrame({"review": TEXTS, "stars": CLASSES})
+    run = elman.fit(frame, task="classification", text="review", label="stars", **SMALL)
+    table = run.predict(frame[:3])
+    assert type(table) is type(frame)
+    assert list(table.columns) == ["review", "stars", "predicted"]
+    assert list(table["predicted"]) == run.predict(TEXTS[:3])
+    assert run.predict({"review": TEXTS[0]}) == run.predict(TEXTS[0]) == run.predict([{"review": TEXTS[0]}])[0]
+    with pytest.raises(UserError, match="data: expected data for classification, got list; give their targets behind"):
+        run.evaluate(TEXTS)
+    with pytest.raises(UserError, match="row 1: expected a column 'review', got 'text'"):
+        run.predict(library.DataFrame({"text": TEXTS}))
+    with pytest.raises(UserError, match="input 2: expected a text, got 7; give a list of inputs"):
+        run.predict([TEXTS[0], 7])
+    pairs = library.DataFrame({"source": TEXTS, "target": CLASSES})
+    translator = elman.fit(pairs, **SMALL)
+    assert list(translator.predict(pairs[:2])["predicted"]) == translator.predict(TEXTS[:2])
 
 
 def test_arrays_are_many_inputs() -> None:
@@ -120,6 +141,7 @@ def test_arrays_are_many_inputs() -> None:
         (LONG.assign(y=np.inf), None, "column y: expected finite numbers"),
         (np.zeros((3, 4, 2)), None, "data: expected a path, .* got ndarray"),
         ([[1.0, [2.0]]], ["a"], "got"),
+        ([], [], "data: expected a path, .* got an empty list and an empty list"),
     ],
 )
 def test_data_in_memory_that_are_none(data: Any, targets: Any, message: str) -> None:

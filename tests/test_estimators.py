@@ -49,7 +49,8 @@ def test_series_are_classified(form: str) -> None:
 
 def test_texts_are_classified_and_their_classes_keep_their_type() -> None:
     texts = [f"a {word} film {n}" for n in range(20) for word in ("good", "bad")]
-    for X in (texts, np.array(texts), pd.DataFrame({"review": texts}), pl.DataFrame({"review": texts})):
+    frames = [pd.DataFrame({"review": texts}, index=range(7, 47)), pl.DataFrame({"review": texts})]
+    for X in (texts, np.array(texts), *frames, *(frame["review"] for frame in frames)):
         made = clone(FEW).fit(X, [1, -1] * 20)
         assert made.classes_.tolist() == [-1, 1]
         assert made.predict(["a good film", "a bad film"]).tolist() == [1, -1]
@@ -57,6 +58,8 @@ def test_texts_are_classified_and_their_classes_keep_their_type() -> None:
         made.fit(texts, [1])
     with pytest.raises(ValueError, match="Unknown label type"):
         made.fit(texts, np.linspace(0, 1, 40))
+    with pytest.raises(ValueError, match="needs two classes or more, got 'good' alone"):
+        made.fit(texts, ["good"] * 40)
 
 
 def test_parameters_are_those_of_fit() -> None:

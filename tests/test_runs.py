@@ -213,7 +213,7 @@ def test_an_input_without_an_answer(translator: elman.Run) -> None:
     assert isinstance(found[2], str)
     with pytest.raises(UserError, match="9"):
         translator.predict("a " * 40, max_source=9)
-    with pytest.raises(UserError, match="inputs: expected a text or texts, got int"):
+    with pytest.raises(UserError, match=r"inputs: expected a text or texts, .* got int"):
         translator.predict([3])  # type: ignore[list-item]
 
 

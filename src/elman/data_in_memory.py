@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -65,8 +65,23 @@ def places(data: Any, targets: Any, folder: Path, name: str = "data", task: str 
         "a path, a named source, a text, a data frame, a list of texts or of pairs of texts, or lists or arrays of "
         "inputs and of targets"
     )
-    got = " and ".join(type(each).__name__ for each in given) or "nothing"
-    raise UserError(name, expected=expected if task == "auto" else f"data for {task}", got=got, exit_code=2)
+    got = " and ".join(map(_kind, given)) or "nothing"
+    remedy = ""
+    if task in TASKS:
+        expected = f"data for {task}"
+        if targets is None and TASKS[task].places["source"] and not got.startswith("an empty"):
+            remedy = "give their targets behind them"  # as the second of two files
+    raise UserError(name, expected=expected, got=got, remedy=remedy, exit_code=2)
+
+
+def _kind(data: object) -> str:
+    """What an object is, in words.
+
+    >>> _kind([]), _kind([1])
+    ('an empty list', 'list')
+    """
+    kind = type(data).__name__
+    return f"an empty {kind}" if isinstance(data, Sized) and not len(data) else kind
 
 
 def _records(data: Any, targets: Any, task: str) -> Iterable[Mapping[str, Any]] | None:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
+from elman.remedies import remedy_for_reader
 from elman.strict_json import dumps
 from elman.wording import percent
 
@@ -110,6 +111,7 @@ class Display:
         """Show a line that stays, above the live one."""
         if self.console.quiet:
             return
+        line = remedy_for_reader(line)
         if self.notebook:
             self.notebook.say(line)
         elif self.live:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from elman.remedies import remedy_for_reader, subject_for_reader
+
 
 class UserError(ValueError):
     """An error that a person can mend, in one line: what is wrong, what was expected, what was given, and the remedy.
 
-    The command line prints the line without a traceback and exits with `exit_code`.
+    The command line prints the line without a traceback and exits with `exit_code`. Where a remedy names options of
+    commands, as an option may begin the line, Python is told the arguments that they are there.
 
     >>> str(UserError("hidden_size", expected="a positive integer", got=0, remedy="give at least 1"))
     'hidden_size: expected a positive integer, got 0; give at least 1'
@@ -18,13 +21,14 @@ class UserError(ValueError):
     def __init__(
         self, what: str, *, expected: object = None, got: object = None, remedy: str = "", exit_code: int = 1
     ) -> None:
-        text = what
+        text = subject_for_reader(what)
         if expected is not None:
+            expected = remedy_for_reader(f"{expected}")
             text += f": expected {expected}"
         if got is not None:
             text += f", got {got}" if expected is not None else f": got {got}"
         if remedy:
-            text += f"; {remedy}"
+            text += f"; {remedy_for_reader(remedy)}"
         super().__init__(text)
         self.exit_code = exit_code
 

@@ -17,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from elman.data.frames import is_frame, plain
+from elman.data.frames import is_column, is_frame, plain
 from elman.errors import missing_extra
 from elman.fitting import fit
 from elman.runs import Run
@@ -43,8 +43,9 @@ Array = npt.NDArray[Any]
 class SequenceClassifier(ClassifierMixin, BaseEstimator):
     """A class for each text or series.
 
-    Inputs are N texts, an array (N, T) of series of one channel, or (N, T, D) of D channels, or a list of N such series
-    of unequal lengths, each (T,) or (T, D); NaN is a missing value. Targets are N classes of any type.
+    Inputs are N texts in a list, an array or a column of a data frame; or an array (N, T) of series of one channel, or
+    (N, T, D) of D channels, or a list of N such series of unequal lengths, each (T,) or (T, D); NaN is a missing value.
+    Targets are N classes of any type.
 
     Args:
         model: "gru" (the default), "lstm", "elman", "transformer", as of `elman.fit`.
@@ -83,6 +84,10 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         check_consistent_length(inputs, targets)
         check_classification_targets(targets)
         self.classes_, numbers = np.unique(targets, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs two classes or more, got {self.classes_.tolist()[0]!r} alone"
+            )
         # Classes are trained on by their numbers: 1 and "1" are two classes, and no name is read as a number.
         names = [f"class {number}" for number in numbers.tolist()]
         self.run_ = _fit(self, "classification", inputs, names)
@@ -104,6 +109,8 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         """The inputs as `elman.fit` takes them. Raises `ValueError` where they are none."""
         if is_frame(X) and X.shape[1] == 1:  # a column of texts
             X = [value for row in plain(X) for value in row.values()]
+        elif is_column(X):
+            X = plain(X)
         texts = isinstance(X, list | tuple | np.ndarray) and len(X) and all(isinstance(each, str) for each in X)
         if texts or _are_series(X):
             return list(X)

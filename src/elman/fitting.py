@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -141,8 +140,7 @@ def training(
         settings["seed"] = seed
     if not isinstance(start, Run | str | Path | None):
         raise UserError("start", expected="a run, or the folder of one", got=type(start).__name__, exit_code=2)
-    folder = runs.temporary_folder() if out is None else Path(out)
-    try:
+    with runs.place_of(out) as folder:
         with data_in_memory.in_memory() as made:
             begun = runs.load(start, model=own) if isinstance(start, str | Path) else start
             named = given.task_name(task, tree, begun, folder if resume else None)
@@ -171,10 +169,6 @@ def training(
         check_finite(prepared, event)
         sharded = prepared.training.ranks.together
         run = runs.load(folder, model=own if sharded else prepared.training.model)
-    except BaseException:
-        if out is None:
-            shutil.rmtree(folder.parent, ignore_errors=True)
-        raise
     if out is None:
         run.remove_with_me()
     yield Fitted(run)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,17 @@ from elman.tasks.task import Task
 
 
 def choose_task(
-    name: str, tree: Mapping[str, Any], data: Sequence[str], valid: Sequence[str], say: Say = lambda line: None
+    name: str,
+    tree: Mapping[str, Any],
+    data: Sequence[str],
+    valid: Sequence[str],
+    say: Say = lambda line: None,
+    settings: Iterable[str] = (),
 ) -> Task:
     """The task that a person names, in the argument or in the tree; where the name is "auto", the data decide.
 
-    `say` is told which task the data decide for, and why.
+    `settings` are the names, or the assignments, of those that a person gave besides the tree, which decide where the
+    data do not. `say` is told which task it is, and why.
 
     Raises:
         UserError: there is no such task, or the data look like those of no task.
@@ -29,7 +35,8 @@ def choose_task(
     named = tree.get("task") if name == "auto" else name
     if named is not None:
         return configuration.find_task(named)
-    recognition = recognise(data, valid)
+    given = [*(tree.get("data") or ()), *(each.partition("=")[0].strip() for each in settings)]
+    recognition = recognise(data, valid, given)
     say(str(recognition))
     return recognition.task
 
@@ -54,6 +61,7 @@ def settings_tree(
     start: Trained | None,
     resumed: Path | None,
     say: Say = lambda line: None,
+    settings: Iterable[str] = (),
 ) -> dict[str, Any]:
     """A tree as `configuration.build` takes it: settings, the task, and the places of the data.
 
@@ -64,7 +72,8 @@ def settings_tree(
         data, valid: the places of the data.
         start: the run that the training begins from, whose task, kind and sizes of the model the tree takes.
         resumed: the folder of the run that the training goes on with, whose task and kind stand where none is given.
-        say: told which task the data decide for, and why, where nobody names one.
+        say: told which task it is, and why, where nobody names one.
+        settings: the names of settings that are given later, which decide of the task as those of `values` do.
 
     Raises:
         UserError: an unknown setting or task, or another task or kind than that of `start`.
@@ -76,7 +85,9 @@ def settings_tree(
         if task == "auto" and "task" not in tree and start.task.name == configuration.DEFAULT_TASK:
             _check_meant(start, data, valid)
         tree = _begun_from(start, tree, task)
-    chosen = choose_task(task, tree, data, valid, say)
+    further = values.get("data")
+    names = [*values, *(further if isinstance(further, Mapping) else ()), *settings]
+    chosen = choose_task(task, tree, data, valid, say, names)
     files = {name: file for name, file in chosen.files(data, valid).items() if file is not None}
     return configuration.assign({**tree, "task": chosen.name, "data": (tree.get("data") or {}) | files}, values)
 

@@ -111,10 +111,10 @@ def import_model(
     model.get_submodule("network").load_state_dict(network.state_dict())
     for note in (*read.notes, *adopted.notes):
         say(note)
-    folder = runs.temporary_folder() if out is None else Path(out)
-    with _whole(folder, overwrite) as made:
-        _write(made, folder.name, path, read, chosen, adopted, model)
-    run = runs.load(folder)
+    with runs.place_of(out) as folder:
+        with _whole(folder, overwrite) as made:
+            _write(made, folder.name, path, read, chosen, adopted, model)
+        run = runs.load(folder)
     if out is None:
         run.remove_with_me()
     return run

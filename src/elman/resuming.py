@@ -92,7 +92,7 @@ def _agreed(stored: Settings, tree: Mapping[str, Any], folder: Path, start: Trai
         old, new = getattr(stored, section), getattr(asked, section)
         for key, value in new:
             if key in new.model_fields_set and key not in moving and value != getattr(old, key):
-                what, remedy = f"{folder} was made with another {key}", "leave it out to --resume, or train a new run"
+                what, remedy = f"{folder} was made with another {key}", "leave it out to go on, or train a new run"
                 raise UserError(what, expected=getattr(old, key), got=value, remedy=remedy)
     moved = [key for first in places if first in asked.data.model_fields_set for key in (first, *places[first])]
     changed = stored.with_data({key: getattr(asked.data, key) for key in moved})

@@ -17,6 +17,7 @@ import safetensors.torch
 from elman import atomic, data_in_memory, model_folders, run_folders
 from elman.data.frames import as_frame, is_frame, plain
 from elman.errors import UserError
+from elman.models.weights import refuse_held
 from elman.tasks import configuration
 from elman.tasks.configuration import OWN
 from elman.tasks.exchange import Answer, Evaluation, Inputs, Progress, Say, Trained
@@ -80,8 +81,8 @@ class Run(Trained):
     def predict(self, inputs: Any, **options: Any) -> Any:
         """The model's answers: a list for a list or an array of inputs, one result for one input.
 
-        One input is a `str`, a dict, or a data frame, for which a result that is a table is a data frame too. An input
-        that has no answer gives None in a list, with a warning that says why.
+        One input is a `str`, a dict, or a data frame, which is given back with a column `predicted`, or of series
+        with their forecasts. An input that has no answer gives None in a list, with a warning that says why.
 
         Raises:
             UserError: the task does not predict, an option is not the task's, or the only input has no answer.
@@ -158,8 +159,9 @@ class Run(Trained):
             The run in its new place.
 
         Raises:
-            UserError: the folder is not empty.
+            UserError: the folder is not empty, or something is held of the model.
         """
+        refuse_held(self.model)
         folder = Path(path)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UserError(f"{folder}", expected="a new folder, or an empty one", got="a file or a folder with files")
@@ -185,7 +187,7 @@ class Run(Trained):
         return in_eval_mode(self.model)
 
     def remove_with_me(self) -> None:
-        """Remove the `temporary_folder` when nothing refers to this object any more, at the latest when Python ends."""
+        """Remove the folder of `place_of(None)` when nothing refers to this object any more, or when Python ends."""
         weakref.finalize(self, shutil.rmtree, self.path.parent, ignore_errors=True)
 
     @property

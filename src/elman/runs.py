@@ -10,8 +10,10 @@ model/           config.json, model.safetensors, the codecs of the task (such as
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,12 +27,24 @@ from elman.run import Run
 from elman.tasks import TASKS
 from elman.tasks.configuration import OWN
 
-__all__ = ["Run", "load", "temporary_folder"]
+__all__ = ["Run", "load", "place_of"]
 
 
-def temporary_folder() -> Path:
-    """A place for a run without a name, in a folder that `Run.remove_with_me` removes."""
-    return Path(tempfile.mkdtemp(prefix="elman-")) / "unnamed"
+@contextmanager
+def place_of(out: str | Path | None) -> Iterator[Path]:
+    """The folder `out` of a run that the block makes; where None, one in a temporary folder.
+
+    The temporary folder goes where the block fails, and else by `Run.remove_with_me`.
+    """
+    if out is not None:
+        yield Path(out)
+        return
+    made = Path(tempfile.mkdtemp(prefix="elman-"))
+    try:
+        yield made / "unnamed"
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
 
 
 def load(

@@ -44,6 +44,20 @@ def test_a_table_is_trained_on_where_the_task_is_said(table: Path, tmp_path: Pat
     assert command([*train, "2", "--overwrite", "--config", str(settings)]) == 0
 
 
+def test_the_names_of_columns_say_what_a_table_holds(
+    tmp_path: Path, fails: Fails, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reviews = tmp_path / "reviews.csv"
+    reviews.write_text("review,stars\n" + "".join(f"a {n} film,{n % 2}\n" for n in range(40)))
+    columns = ["--set", "text=review", "--set", "data.label=stars"]
+    line = fails(["train", reviews, "-o", tmp_path / "run", "--steps", "2"], 2)
+    assert "or say their names (--set text=NAME)" in line
+    for name, options in (("train", ["--set", "hidden_size=8"]), ("compare", ["--models", "gru,elman"])):
+        assert command([name, str(reviews), "-o", str(tmp_path / name), "--steps", "2", *options, *columns]) == 0
+        assert "recognised as classification: no other has the setting label and text" in capsys.readouterr().err
+    assert "could be" not in fails(["train", reviews, "-o", tmp_path / "run", "--set", "id_column=n"], 2)
+
+
 def test_pairs_that_were_read_as_text_are_so_where_the_run_goes_on(tmp_path: Path) -> None:
     pairs = tmp_path / "pairs.tsv"
     pairs.write_text("a cat\teine Katze\n" * 99)

@@ -264,3 +264,27 @@ def test_the_order_by_the_score_of_a_task_may_be_another_than_that_of_losses() -
         [line] = [line for line in sentences(asked, ranked, []) if line.startswith("by ")]
         assert line.startswith(said)
     assert not [line for line in sentences(plan("steps"), [first, second], []) if line.startswith("by ")]
+
+
+def test_the_order_by_a_score_has_intervals_and_says_what_is_not_shown() -> None:
+    place = np.arange(400)
+    scored = {"gru": place >= 80, "lstm": (place >= 80) | (place % 8 == 0), "elman": (place < 200) | (place >= 280)}
+    found = []
+    for model, rows in scored.items():
+        blocks = Blocks(100.0 * rows, np.ones(400))
+        one = replace(outcome(model, [1.0], []), scores={"accuracy": blocks.loss}, score_blocks={"accuracy": blocks})
+        found.append(one)
+    asked = Plan(("x",), ("gru", "lstm"), budget=Budget(60, "steps"), task="classification")
+    [line] = [line for line in sentences(asked, found, []) if line.startswith("by ")]
+    interval = over_blocks(found[1].score_blocks["accuracy"])
+    ends = f"{interval.low:.4f} to {interval.high:.4f}"
+    assert line.startswith(
+        f"by % right (more is better, 95 % over the validation examples): lstm {interval.middle:.4f} ({ends})"
+    )
+    assert line.endswith("; no difference from elman that these examples can show")  # the GRU errs where the LSTM does
+    of_seeds = [
+        replace(one, losses=(1.0, 1.1), seeds={"accuracy": (80.0 + n, 84.0 + n)}) for n, one in enumerate(found[:2])
+    ]
+    [line] = [line for line in sentences(asked, of_seeds, []) if line.startswith("by ")]
+    assert "95 % over 2 seeds)" in line
+    assert line.endswith("; no difference from gru that 2 seeds can show")

@@ -61,6 +61,20 @@ def test_blocks_are_paired() -> None:
     assert (found.low, found.middle, found.high) == pytest.approx((0.01, 0.01, 0.01))
 
 
+def test_ratios_of_other_wholes_are_paired_too() -> None:
+    """As span F1 is, whose spans said are others for each model: half of twice as much is no difference."""
+    random = np.random.default_rng(2)
+    right, wholes = random.poisson(5.0, 300).astype(float), random.poisson(9.0, 300) + 5.0
+    found = difference_over_blocks(Blocks(right, wholes), Blocks(2 * right, 2 * wholes))
+    assert (found.low, found.middle, found.high) == pytest.approx((0.0, 0.0, 0.0), abs=1e-12)
+    scores = [right[rows].sum() / wholes[rows].sum() for rows in random.integers(0, 300, (4000, 300))]
+    low, high = np.quantile(scores, (0.025, 0.975))
+    one = over_blocks(Blocks(right, wholes))
+    assert (one.low, one.high) == pytest.approx((low, high), abs=0.1 * (high - low))
+    nothing = over_blocks(Blocks(np.zeros(3), np.zeros(3)))  # no span is meant, and none is said
+    assert (nothing.low, nothing.middle, nothing.high) == (0, 0, 0)
+
+
 def test_a_mean_curve_has_the_interval_of_its_seeds_at_every_place() -> None:
     x = np.array([1.0, 2.0, 3.0])
     curves = [np.stack([x, x * slope]) for slope in (1.0, 1.2, 1.4)]

@@ -180,5 +180,5 @@ def test_another_plan_is_another_comparison(tmp_path: Path) -> None:
 def test_no_such_storage(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for address in ("nosuch://host/name", str(tmp_path / "file" / "journal")):
-        with pytest.raises(UserError, match=r"--storage .*expected a file, or the address of a database"):
+        with pytest.raises(UserError, match=r"storage .*expected a file, or the address of a database"):
             Shared(address, plan())

@@ -60,8 +60,18 @@ def test_the_only_example_of_a_class_is_for_training() -> None:
     corpus = prepare(replace(data, cells=[*(data.cells or [])[:-1], "rare"]))
     assert "rare" in corpus.labels.names
     assert "rare" not in (corpus.valid.labels or ())
-    with pytest.raises(UserError, match="no example of f is left for validation; give some with --valid"):
+    with pytest.raises(
+        UserError, match="no example of f is left for validation: expected two different inputs of one label"
+    ):
         prepare(Labelled("f", ["x", "y"], ["a", "b"], ["", ""]))
+
+
+def test_a_decimal_comma_makes_no_class_of_every_number() -> None:
+    data = replace(texts(40), cells=[f"{at / 7:.3f}".replace(".", ",") for at in range(40)])
+    with pytest.raises(UserError, match="f, line 1: expected a label, got '0,000'; write a decimal point, or"):
+        prepare(data)
+    assert prepare(data, data, kind="class").labels.kind == "class"
+    assert prepare(replace(texts(40), cells=["a,b", "b,a"] * 20)).labels.names == ("a,b", "b,a")
 
 
 @pytest.mark.parametrize("given", [True, False])

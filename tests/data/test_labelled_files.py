@@ -148,7 +148,7 @@ def test_the_digits_have_a_part_for_testing() -> None:
         (
             "x.csv",
             "review,stars\na,1\n",
-            "x.csv: expected a column 'text' of texts, or 'values' of series, got 'review', 'stars'; --set data.text=N",
+            "x.csv: expected a column 'text' of texts, or 'values' of series, got 'review', 'stars'; text=N",
         ),
         (
             "x.jsonl",
@@ -197,7 +197,7 @@ def test_labels_of_every_kind(tmp_path: Path) -> None:
     assert label_of("-2e1", "", "number") == -20
     assert "f, line 2: expected a label that is a number, got True" in refused(found.labels, "number")
     assert "p: expected a label that is a number, got ''; leave out" in refused(label_of, "", "p", "number")
-    assert "p: expected one label, got ['a']; --set data.multilabel=true" in refused(label_of, ["a"], "p", "class")
+    assert "p: expected one label, got ['a']; multilabel=True" in refused(label_of, ["a"], "p", "class")
     assert "p: expected one label, got b'a'" in refused(label_of, b"a", "p", "class")
     for nothing in (None, " "):
         assert "p: expected a label, got none" in refused(label_of, nothing, "p", "class")

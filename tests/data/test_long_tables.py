@@ -62,9 +62,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path, values: list[str], labels: l
 
 
 def test_columns_by_other_names(tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"expected a column 'time', got 'id', 't', 'x', 'y'; --set data.time_column=NAME"
-    ):
+    with pytest.raises(UserError, match=r"expected a column 'time', got 'id', 't', 'x', 'y'; time_column=NAME"):
         read(tmp_path, VALUES, ["b,no", "001,yes"], head="id,t,x,y")
     files = [tmp_path / "v.csv", write(tmp_path, "l.csv", "id,kind", ["b,no", "001,yes"])]
     assert read_labelled(files, LabelColumns(time_column="t", label="kind")).cells == ["no", "yes"]

@@ -189,7 +189,7 @@ def test_errors(tmp_path: Path, cache: Path) -> None:
     empty, one = write(tmp_path, [], "empty"), write(tmp_path, [("a", "b")], "one")
     for data, options, said in [
         (empty, {}, "holds no pairs; give lines with a source and a target"),
-        (one, {}, "no pair of .* is left for validation; give pairs for validation with --valid"),
+        (one, {}, "no pair of .* is left for validation; give pairs for validation with valid="),
         (whole, {"valid": empty}, "no pair of .*empty.* is left for validation; give more"),
         (whole, {"max_length": 2}, "no training pair of .* has at most 2 tokens on both sides; raise max_length"),
         (whole, {"tokenizer": "chars"}, "no such tokenizer: chars"),

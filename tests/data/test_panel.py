@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from elman.data import structures
 from elman.data.panel import Panel, read_panel
 from elman.data.series_columns import SeriesColumns
 from elman.data.series_sources import series_table
@@ -96,6 +97,17 @@ def test_a_duplicate_names_both_lines() -> None:
     assert "f.csv, lines 4 and 7: expected one row for 'a' at 2024-01-01, got two; keep one of them" in str(error.value)
 
 
+def test_times_that_tell_a_table_of_series_are_read_whatever_their_name(tmp_path: Path) -> None:
+    path = tmp_path / "sold.csv"
+    path.write_text("month,sold\n" + "".join(f"2024-{month:02},{month}\n" for month in range(1, 13)))
+    assert structures.series_table([path]) == f"{path} has times in month, and numbers in sold"
+    assert read_panel(read_table(path)).calendar.step_name == "1 month"
+    path.write_text("Datum;Umsatz\n" + "".join(f"{day}.01.2024;{day}\n" for day in range(1, 13)))
+    assert structures.series_table([path]) == f"{path} has times in Datum, and numbers in Umsatz"
+    with pytest.raises(UserError, match=r"line 2, .* got '1.01.2024', whose day and month look alike; write the year"):
+        read_panel(read_table(path))
+
+
 def test_an_hour_that_is_there_twice_asks_for_offsets() -> None:
     """Clocks were put back: naive times cannot tell the first 02:00 from the second."""
     naive = ["2024-10-27 01:00", "2024-10-27 02:00", "2024-10-27 02:00", "2024-10-27 03:00"]
@@ -112,9 +124,9 @@ def test_an_hour_that_is_there_twice_asks_for_offsets() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a,b\n1,2\n", ["f.csv", "expected a column of times, got 'a', 'b'", "--set time_column=NAME"]),
+        ("a,b\n1,2\n", ["f.csv", "expected a column of times, got 'a', 'b'", "time_column=NAME"]),
         ("ds\n1\n", ["expected columns of numbers beside 'ds'"]),
-        ("unique_id,ds,p,q\na,1,2,3\n", ["expected a column of values to forecast", "--set target_column=NAME"]),
+        ("unique_id,ds,p,q\na,1,2,3\n", ["expected a column of values to forecast", "target_column=NAME"]),
         ('{"unique_id": {"a": 1}, "ds": 1, "y": 2}\n', ["line 1, column 'unique_id'", "got {'a': 1}"]),
         ("unique_id,ds,y\n,1,2\n", ["line 2, column 'unique_id': expected the id of a series, got none"]),
         ("unique_id,ds,y\na,1,2\na,2,much\n", ["line 3, column 'y': expected a number, got 'much'"]),

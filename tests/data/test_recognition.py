@@ -145,7 +145,7 @@ def test_the_error_names_kind_and_remedy(tmp_path: Path, ending: str) -> None:
         check_text(path, "train on it all the same")
     assert str(caught.value) == (
         f"{path} looks like a table (CSV, 4 columns): expected a text or pairs; for labels or series, name the columns "
-        "text and label, or unique_id, ds and y; train on it all the same"
+        "text and label, or unique_id, ds and y, or say their names (text=NAME); train on it all the same"
     )
     assert caught.value.exit_code == 2
 

@@ -68,7 +68,7 @@ def test_given_vocabularies_are_kept(tmp_path: Path) -> None:
     [
         ("", "holds no sentences; give lines with a token and its tag each"),
         ("# only a comment\n\n", "holds no sentences"),
-        ("a N\nb V\n", "no sentence of .* is left for validation; give sentences with --valid"),
+        ("a N\nb V\n", "no sentence of .* is left for validation: expected different .*; give sentences with valid="),
         ("a N\nb V\n\n" * 9, "no sentence of .* is left for validation"),
         (lines(range(9), "DET"), "every token of .* has the tag 'DET': expected different tags; set data.column"),
     ],

@@ -81,8 +81,7 @@ MALFORMED = {
     "d.jsonl": ('{"tokens": ["a", ""], "tags": ["N", "N"]}', "{0}, line 1: expected words in \"tokens\", got ''; "),
     "e.jsonl": (
         '{"tokens": ["a"], "ner": ["N"]}',
-        '{0}, line 1: expected an object with the lists "tokens" and "tags", got the keys tokens, ner; '
-        "--set data.column",
+        '{0}, line 1: expected an object with the lists "tokens" and "tags", got the keys tokens, ner; column=KEY',
     ),
     "f.jsonl": (
         '{"tokens": "a b", "tags": ["N"]}',

@@ -230,7 +230,6 @@ def test_what_the_core_does_not_know_goes_to_the_reference() -> None:
         {"model": "lstm", "peepholes": True},
         {"model": "lstm", "zoneout": 0.1},
         {"model": "slstm"},
-        {"model": "transformer", "num_heads": 2},
     ]
     for own in others:
         model = build({"vocab_size": 5, "hidden_size": 8, **own}).eval()

@@ -74,7 +74,7 @@ REFUSED: list[tuple[nn.Module, str]] = [
 
 @pytest.mark.parametrize(("model", "reason"), REFUSED, ids=[reason for _, reason in REFUSED])
 def test_what_is_no_layer_elsewhere_is_refused_with_the_reason(model: nn.Module, reason: str) -> None:
-    with pytest.raises(UserError, match=f"^no layers of another framework compute the same: {reason}.*; --to onnx"):
+    with pytest.raises(UserError, match=f'^no layers of another framework compute the same: {reason}.*; to="onnx"'):
         layers_of(model)
 
 

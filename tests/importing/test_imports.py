@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from torch import nn
 
 import elman
 from elman.cli import run as command
+from elman.errors import UserError
 from elman.importing import kind_of
 from elman.models.layered_classifier import LayeredClassifier
 from elman.models.layered_language_model import LayeredLanguageModel
@@ -44,6 +48,23 @@ def scores_of(module: Any, tokens: torch.Tensor, whole: bool) -> torch.Tensor:
     outputs, state = module["rnn"](module["embedding"](tokens))
     made: torch.Tensor = module["head"](state[-1] if whole else outputs)
     return made
+
+
+@pytest.mark.parametrize("failing", ["safetensors.torch.save_model", "elman.runs.load"])
+def test_nothing_is_left_of_an_import_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
+    """The disk is full while the run is written, or what was written cannot be read."""
+    write(tmp_path / "m.safetensors", 9, reads="sequence")
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+
+    def fail(*given: Any, **named: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(failing, fail)
+    with pytest.raises((OSError, UserError), match="No space left on device"):
+        elman.import_model(tmp_path / "m.safetensors")
+    assert [*place.iterdir()] == []
 
 
 TOKENS = torch.tensor([[1, 2, 3, 4], [8, 7, 6, 5]])

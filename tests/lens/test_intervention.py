@@ -15,9 +15,9 @@ from elman.cells import CELLS, Cell
 from elman.decode.arena import StateRows, arena_of
 from elman.errors import UserError
 from elman.kernels.reference import kernel_of, project, recur
-from elman.lens import Intervention, count_heads, describe_layers, hold, interventions, visit_layers
+from elman.lens import Intervention, hold, interventions, places, visit_layers
 from elman.lens.gates import gates_of
-from elman.models import LanguageModel, build, build_encoder_decoder
+from elman.models import EncoderDecoder, LanguageModel, build, build_encoder_decoder, build_tagger
 from elman.nn import layer_of
 from elman.nn.attention import Attention
 from elman.nn.recurrent import Recurrent
@@ -238,49 +238,151 @@ def test_a_transformers_head_is_held_in_every_way_of_reading(make: Make) -> None
     steps = held.steps(held.initial_state(1))
     last = [steps(token) for token in tokens.T][-1]
     torch.testing.assert_close(last, logits[:, -1], rtol=0, atol=1e-12)
-    assert count_heads(model) == (2, 2)
-    assert describe_layers(model) == []
+    found = [(place.name, place.address, place.heads) for place in places(model)]
+    assert found == [(f"self-attention of layer {number}", {"layer": number}, 2) for number in (1, 2)]
+
+
+def translator(kind: str, **options: Any) -> EncoderDecoder:
+    torch.manual_seed(0)
+    config = {"model": kind, "source_vocab_size": 7, "vocab_size": 9, "hidden_size": 8, **options}
+    model = build_encoder_decoder(config).double().eval()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.4)
+    return model
+
+
+SOURCE, TOKENS = torch.arange(5)[None], torch.arange(4)[None]
 
 
 @torch.no_grad()
 def test_the_decoder_of_a_translator_is_held() -> None:
-    torch.manual_seed(0)
-    config = {"model": "gru", "source_vocab_size": 7, "vocab_size": 9, "hidden_size": 8, "num_layers": 2}
-    model = build_encoder_decoder(config).double().eval()
-    source, tokens = torch.arange(5)[None], torch.arange(4)[None]
-    held = hold(model, [Intervention(layer=1, state="h", unit=3, value=0.5)], "decoder")
-    memory = held.encode(source)
-    assert torch.equal(memory.layers[0], model.encode(source).layers[0])
-    _, after = held(tokens, memory)
-    assert after.layers[0][0, 3] == 0.5
+    model = translator("gru", num_layers=2)
+    for part in (None, "decoder"):
+        held = hold(model, [Intervention(layer=1, state="h", unit=3, value=0.5, part=part)])
+        memory = held.encode(SOURCE)
+        assert torch.equal(memory.layers[0], model.encode(SOURCE).layers[0])
+        _, after = held(TOKENS, memory)
+        assert after.layers[0][0, 3] == 0.5
+
+
+@torch.no_grad()
+def test_the_encoder_of_a_translator_is_held() -> None:
+    """In one direction of one layer, and nothing of the decoder."""
+    model = translator("lstm", num_layers=2, bridge="copy")
+    asked = {"part": "encoder", "layer": 1, "direction": "reverse", "state": "h", "unit": 2, "value": 0.5}
+    held = hold(model, interventions([asked]))
+    visits = visit_layers(held.encoder, lambda: held.encode(SOURCE))
+    assert visits[1].after[0][..., 2].unique().tolist() == [0.5]
+    assert torch.equal(visits[0].after[0], visit_layers(model.encoder, lambda: model.encode(SOURCE))[0].after[0])
+    memory = model.encode(SOURCE)
+    assert torch.equal(held(TOKENS, memory)[0], model(TOKENS, memory)[0])
+    assert not torch.equal(held.encode(SOURCE).values, memory.values)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.7])
+@pytest.mark.parametrize("input_feeding", [False, True])
+@torch.no_grad()
+def test_a_recurrent_decoders_attention_is_one_head(value: float, *, input_feeding: bool) -> None:
+    """Its output is the context, whatever the source; a decoder that never looks has a context of zeros."""
+    model = translator("gru", attention="additive", input_feeding=input_feeding)
+    asked = [Intervention(layer=1, attention="cross", head=1, value=value)]
+    held, memory = hold(model, asked), model.encode(SOURCE)
+    constant = torch.full_like(memory.values, value)
+    if not input_feeding:  # the context of values that are all alike
+        torch.testing.assert_close(
+            held(TOKENS, memory)[0], model(TOKENS, memory._replace(values=constant))[0], rtol=0, atol=1e-12
+        )
+    other = memory._replace(values=torch.randn_like(memory.values))
+    torch.testing.assert_close(held(TOKENS, memory)[0], held(TOKENS, other)[0], rtol=0, atol=1e-12)
+    assert not torch.allclose(held(TOKENS, memory)[0], model(TOKENS, memory)[0])
+
+
+@pytest.mark.parametrize("value", [0.0, 0.7])
+@torch.no_grad()
+def test_a_head_that_looks_at_the_source_is_held(value: float) -> None:
+    """Against a source whose values are such that the head says just that; other layers and heads stay."""
+    model = translator("transformer", num_heads=2, encoder_layers=1, decoder_layers=2)
+    held, memory = hold(model, [Intervention(layer=2, attention="cross", head=1, value=value)]), model.encode(SOURCE)
+    values = [part.clone() for part in memory.source_values]
+    values[1][:, 0] = value
+    expected = model(TOKENS, memory._replace(source_values=tuple(values)))[0]
+    torch.testing.assert_close(held(TOKENS, memory)[0], expected, rtol=0, atol=1e-12)
+    assert not torch.allclose(expected, model(TOKENS, memory)[0])
+    steps = held.steps(held.encode(SOURCE))
+    torch.testing.assert_close([steps(token) for token in TOKENS.T][-1], expected[:, -1], rtol=0, atol=1e-12)
+    both = [{"part": "encoder", "layer": 1, "head": 1}, {"part": "encoder", "layer": 1, "head": 2, "value": 0.25}]
+    other = hold(model, interventions(both))
+    torch.testing.assert_close(
+        other.encoder[0].attention.out.bias,
+        model.encoder[0].attention.out.bias + 0.25 * model.encoder[0].attention.out.weight[:, 4:].sum(1),
+    )
+    assert not other.encoder[0].attention.out.weight.any()
+    assert torch.equal(other(TOKENS, memory)[0], model(TOKENS, memory)[0])
+
+
+def test_a_translators_places_have_the_names_of_its_parts() -> None:
+    recurrent, attention = translator("gru"), translator("transformer", num_heads=2, encoder_layers=1, decoder_layers=1)
+    with pytest.raises(UserError) as caught:
+        hold(recurrent, [Intervention(part="encoder", layer=2, state="h")])
+    assert str(caught.value) == (
+        "a place to hold: expected decoder layer 1 or attention to the source of decoder layer 1 or "
+        "encoder layer 1 forward or encoder layer 1 reverse, got encoder layer 2"
+    )
+    assert [place.name for place in places(attention)] == [
+        "self-attention of decoder layer 1",
+        "attention to the source of decoder layer 1",
+        "self-attention of encoder layer 1",
+    ]
+    for model in (recurrent, attention):
+        for place in places(model):  # an address is what an intervention says
+            what = {"head": place.heads} if place.heads else {"state": place.states[-1]}
+            hold(model, interventions([{**place.address, **what}]))
+    assert not any("source" in place.name for place in places(translator("gru", attention="none")))
+
+
+def test_a_long_list_of_places_is_cut() -> None:
+    with pytest.raises(UserError, match=r"layer 12 or … layer 20, got layer 21$"):
+        hold(nn.GRU(2, 3, num_layers=20), [Intervention(layer=21, state="h")])
+
+
+def test_layers_that_read_characters_are_none_of_a_taggers() -> None:
+    """The first layer that is held is the encoder's, as in a session."""
+    sizes = {"word_vocab_size": 9, "character_vocab_size": 9, "tags": ["O", "X"], "hidden_size": 8}
+    tagger = build_tagger({"model": "gru", "character_size": 4, **sizes})
+    assert [place.name for place in places(tagger)] == ["layer 1 forward", "layer 1 reverse"]
+    held = hold(tagger, [Intervention(layer=1, state="h", unit=1, value=0.5)])
+    [visit, _] = visit_layers(held.encoder, lambda: held(torch.ones(1, 3).long(), torch.zeros(1, 3).long(), [[1, 2]]))
+    assert visit.after[0][..., 1].unique().tolist() == [0.5]
 
 
 @pytest.mark.parametrize("name", ["elman", "gru", "lstm", "slstm"])
 def test_layers_are_described_as_they_are_visited(make: Make, name: str) -> None:
     model = make(name, hidden_size=6)
-    described = describe_layers(model)
+    described = places(model)
     visits = visit_layers(model, lambda: model.read([[1, 2]]))
     assert [one.name for one in described] == [visit.name for visit in visits]
     assert [one.units for one in described] == [visit.after[0].shape[-1] for visit in visits]
     assert described[0].cell == name
     assert list(described[0].gates) == list(CELLS[name].gates)
-    assert count_heads(model) is None
+    assert not any(place.heads for place in described)
     both = elman.nn.LSTM(2, 3, 2, bidirectional=True)
     x = torch.zeros(2, 1, 2)
-    assert [one.name for one in describe_layers(both)] == [v.name for v in visit_layers(both, lambda: both(x))]
-    assert describe_layers(nn.GRU(2, 3))[0].cell == "gru"
+    assert [one.name for one in places(both)] == [v.name for v in visit_layers(both, lambda: both(x))]
+    assert places(nn.GRU(2, 3))[0].cell == "gru"
 
 
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"layer": 3, "state": "h", "unit": 0}, "layer: expected from 1 to 2, got 3"),
+        ({"layer": 3, "state": "h", "unit": 0}, "a place to hold: expected layer 1 or layer 2, got layer 3"),
         ({"layer": 1, "state": "c", "unit": 8}, "unit: expected from 0 to 7, of layer 1, got 8"),
-        ({"layer": 1, "state": "n"}, "state of layer 1: expected state h or c, got 'n'"),
-        ({"layer": 1, "gate": "z", "value": 1}, "gate of layer 1: expected gate i or f or o, got 'z'"),
+        ({"layer": 1, "state": "n"}, "layer 1: expected state h or c, or gate i, f or o, got state 'n'"),
+        ({"layer": 1, "gate": "z", "value": 1}, "layer 1: expected state h or c, or gate i, f or o, got gate 'z'"),
         ({"layer": 1, "gate": "f", "value": 1.5}, "a gate: expected a value from 0 to 1, got 1.5"),
-        ({"layer": 1, "state": "h", "direction": "reverse"}, "direction: expected forward"),
-        ({"layer": 1, "head": 1}, "layer: expected elman's self-attention, of which the model has none, got 1"),
+        ({"layer": 1, "state": "h", "direction": "reverse"}, "expected layer 1 or layer 2, got layer 1 reverse"),
+        ({"layer": 1, "head": 1}, "expected layer 1 or layer 2, got self-attention of layer 1"),
+        ({"layer": 1, "state": "h", "part": "encoder"}, "expected layer 1 or layer 2, got encoder layer 1"),
+        ({"layer": 1, "state": "h", "part": "decoder"}, "expected layer 1 or layer 2, got decoder layer 1"),
         ({"layer": 1, "head": 1, "unit": 1}, "a head: expected no unit"),
         ({"layer": 1, "unit": 1}, 'expected one of "state", "gate" and "head"'),
         ({"layer": 1, "state": "h", "gate": "f"}, 'expected one of "state", "gate" and "head"'),
@@ -299,9 +401,11 @@ def test_what_cannot_be_held(asked: dict[str, Any], message: str) -> None:
 def test_what_cannot_be_held_of_other_models() -> None:
     sizes = {"vocab_size": 5, "hidden_size": 8, "num_layers": 1}
     transformer, network = (build({"model": kind, **sizes}) for kind in ("transformer", "elman"))
-    with pytest.raises(UserError, match="layer: expected a recurrent layer, of which the model has none, got 1"):
+    with pytest.raises(UserError, match="a place to hold: expected self-attention of layer 1, got layer 1"):
         hold(transformer, [Intervention(layer=1, state="h")])
     with pytest.raises(UserError, match="head: expected from 1 to"):
         hold(transformer, [Intervention(layer=1, head=99)])
-    with pytest.raises(UserError, match="gate of layer 1: expected no gate, for Elman has none, got 'f'"):
+    with pytest.raises(UserError, match="layer 1: expected state h, got gate 'f'"):
         hold(network, [Intervention(layer=1, gate="f")])
+    with pytest.raises(UserError, match="expected a model with recurrent layers or attention, got layer 1"):
+        hold(nn.Linear(2, 2), [Intervention(layer=1, state="h")])

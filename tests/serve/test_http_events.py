@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
 from elman.serve import Sessions
 from elman.serve.http.app import make_app
@@ -121,3 +123,32 @@ def test_the_last_events_of_a_work_that_is_done_while_one_looks() -> None:
         return [event async for event in running.pieces()]
 
     assert asyncio.run(pieces()) == [{"text": "ab"}]
+
+
+def test_requests_leave_no_cycles_behind(client: TestClient, sessions: Sessions) -> None:
+    """What refers to itself stays in memory, states among it, until the garbage collector comes, and calls it."""
+    session = sessions.create(text="the cat ")
+    place = f"/v1/sessions/{session.id}"
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for stream in (False, True):
+            for path, body in (
+                (f"{place}/generate", {"tokens": 3, "stream": stream}),
+                ("/v1/completions", {"model": "run", "prompt": "the", "max_tokens": 3, "stream": stream}),
+            ):
+                assert client.post(path, json=body).status_code == 200
+        assert client.post(f"{place}/feed", json={"text": "sat"}).status_code == 200
+        assert client.post(f"{place}/generate", json={"tokens": -1}).status_code == 400
+        with client.websocket_connect(f"ws://127.0.0.1:8000{place}/socket") as socket:
+            socket.send_text(json.dumps({"do": "feed", "text": "the"}))
+            assert "answer" in socket.receive_json()
+        session.generate(tokens=3).close()
+        session.rollback(to=2)
+        session.fork().close()
+        gc.collect()
+        ours = {type(each).__name__ for each in gc.garbage if type(each).__module__.split(".")[0] in ("elman", "torch")}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+    assert not ours

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
+from fastapi import FastAPI
 from uvicorn.server import ServerState
 
 from elman.serve.http import protocol, server
@@ -39,6 +41,20 @@ def test_without_a_network_it_is_the_machines_name(monkeypatch: pytest.MonkeyPat
 def test_one_address_is_itself() -> None:
     with server.listen("127.0.0.1", 0) as listening:
         assert server.address_of(listening) == f"http://127.0.0.1:{listening.getsockname()[1]}/"
+
+
+def test_the_garbage_collector_passes_over_what_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def serve(self: server.Server, sockets: Any) -> None:
+        found.append((gc.get_freeze_count() > 100_000, gc.get_threshold()[0]))
+
+    found, before = list[Any](), gc.get_threshold()
+    monkeypatch.setattr(server.Server, "run", serve)
+    app = FastAPI()
+    app.state.works = None
+    with server.listen("127.0.0.1", 0) as listening:
+        server.run(app, listening, request=1, signals=lambda: 0, ready=lambda: None)
+    assert found == [(True, server.YOUNG)]
+    assert (gc.get_freeze_count(), gc.get_threshold()) == (0, before)
 
 
 async def slow(scope: Any, receive: Any, send: Any) -> None:

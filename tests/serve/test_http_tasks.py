@@ -69,6 +69,43 @@ def test_a_translation_is_streamed_with_its_alignment(asking: TestClient, severa
     assert [row for event in events for row in event["alignment"]] == answer["alignment"]
 
 
+def test_what_is_held_over_http_is_held_in_the_engine(asking: TestClient, several: Sessions) -> None:
+    """A series, and a source with its target; where a model has no such place, the answer names those it has."""
+    places = {id: asking.get(f"/v1/models/{id}").json()["elman"]["places"] for id in ("series", "pairs")}
+    assert [place["name"] for place in places["pairs"]][:3] == [
+        "decoder layer 1",
+        "attention to the source of decoder layer 1",
+        "encoder layer 1 forward",
+    ]
+    unit, gate = {"state": "h", "unit": 2, "value": 0.75}, {"gate": "z", "value": 1}
+    held = {id: [{**places[id][0]["address"], **what} for what in (unit, gate)] for id in places}
+    held["pairs"] += [{"part": "encoder", "layer": 1, "direction": "reverse", "state": "h", "value": 0.5}]
+    held["pairs"] += [{"layer": 1, "attention": "cross", "head": 1}]
+    feeds: dict[str, dict[str, Any]] = {"series": {"values": WAVE[:9]}, "pairs": {"text": "abc"}}
+    for id, feed in feeds.items():
+        asked = {**feed, "set": held[id]}
+        alone = several.create(id)
+        expected = alone.feed(**asked)
+        told = asking.post("/v1/sessions", json={"model": id, **asked}).json()
+        assert told["answer"] == expected
+        address = f"/v1/sessions/{told['id']}"
+        seen = asking.post(f"{address}/watch", json={"units": [2], "to": told["position"]}).json()
+        assert seen["states"]["layer 1 h"]["units"] == [2]
+        if id == "series":
+            assert expected != several.create(id, **feed).feed(units=[])
+        else:
+            written = {"tokens": 5, "set": held[id]}
+            answer = alone.generate(**written).answer
+            assert asking.post(f"{address}/generate", json=written | {"seed": answer["seed"]}).json() == answer
+            h = alone.watch(units=[2])["states"]["layer 1 h"]["values"][0]
+            assert (h[1:] == 0.75).all()
+        error = error_of(asking.post(f"{address}/feed", json={**feed, "set": [{"layer": 7, "head": 1}]}), 400)
+        assert all(place["name"] in error["message"] for place in places[id])
+        for wrong in ([{"layer": 1}], [{"layer": 1, "state": "h", "unit": 2, "value": "x"}], "h", [{}]):
+            error_of(asking.post(f"{address}/feed", json={**feed, "set": wrong}), 400)
+        assert asking.get(address).json()["position"] == alone.position
+
+
 def test_a_completion_of_another_task_names_its_routes(asking: TestClient) -> None:
     said = {}
     for model in ("series", "pairs"):

@@ -246,11 +246,16 @@ def test_what_was_read_while_units_were_held_is_shown_so(run: Trained, begin: in
 @of_kinds("gru", "transformer")
 def test_what_can_be_watched_is_described(run: Trained) -> None:
     about = describe_memory(run)
+    places = about.pop("places")
+    assert [place["address"] for place in places] == [{"layer": 1}, {"layer": 2}]
     if run.model.kind == "transformer":
         assert about == {"layers": [], "heads": {"layers": 2, "heads": 2}}
+        assert places[0]["name"] == "self-attention of layer 1"
+        assert [place["heads"] for place in places] == [2, 2]
         return
     first = {"name": "layer 1", "cell": "gru", "units": 8, "states": ["h"], "gates": ["r", "z"]}
     assert about == {"layers": [first, first | {"name": "layer 2"}], "heads": None}
+    assert places[0] == first | {"address": {"layer": 1}, "heads": 0}
 
 
 @of_kinds("lstm", "transformer")
@@ -320,7 +325,9 @@ def test_a_request_with_held_units_goes_its_own_way(trained: Path) -> None:
 def test_what_cannot_be_held_is_refused_at_once(trained: Path, kind: str, asked: dict[str, Any]) -> None:
     with Sessions(trained) as sessions:
         session = sessions.create(text="the cat")
-        with pytest.raises(UserError, match=r"layer: expected from 1 to 1|gate of layer 1: expected gate i or f or o"):
+        with pytest.raises(
+            UserError, match=r"expected layer 1, got layer 2|layer 1: expected state h or c, or gate i, f or o"
+        ):
             sessions.submit(session.id, kind, asked)
         assert not session.describe()["busy"]
 

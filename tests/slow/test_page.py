@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from chromium import CHROMIUM, IN_BROWSER
+from elman import lens
 from elman.lens import attention_weights, visit_layers
 from elman.runs import Run
 from page_runs import WAVES, train_all
@@ -319,6 +320,7 @@ def test_a_unit_that_is_held_changes_the_continuation(window: Window) -> None:
     page.get_by_text("What if a unit is held?").click()
     page.get_by_label("What is held").select_option("state h")
     page.get_by_role("slider", name="Value").fill("1")
+    sync.expect(page.locator(".continuation")).to_have_count(2)
     first, second = page.locator(".continuation").all()
     sync.expect(second).not_to_be_empty()
     for unit in range(12):
@@ -331,10 +333,95 @@ def test_a_unit_that_is_held_changes_the_continuation(window: Window) -> None:
     window.asked.clear()
     window.type("s")
     assert window.all_of("feed")[0]["set"] == [{"layer": 2, "state": "h", "unit": unit, "value": 1}]
-    page.get_by_role("button", name=f"let go of state h of unit {unit}").click()
+    page.get_by_role("button", name=f"let go of state h of unit {unit}, layer 2").click()
     window.asked.clear()
     window.type("a")
     assert "set" not in window.all_of("feed")[0]
+
+
+def hold_on(page: Any, value: str) -> None:
+    """Try a value of every unit of the layer, and hold it."""
+    page.get_by_text("What if a unit is held?").click()
+    page.get_by_label("Unit that is held").fill("")
+    page.get_by_role("slider", name="Value").fill(value)
+    sync.expect(page.locator(".continuations")).to_be_visible()
+    page.get_by_role("button", name="Hold it in this session").click()
+
+
+def held_run(run: Run, place: int, **what: Any) -> Run:
+    address = lens.places(run.model)[place].address
+    return run.with_model(lens.hold(run.model, lens.interventions([{**address, **what}])))
+
+
+def test_a_unit_that_is_held_changes_the_tags(window: Window, runs: dict[str, Run]) -> None:
+    """As `predict` with the held model says them: without and with are shown, and then the sentence is read so."""
+    page, run = window.open("tags"), runs["tags"]
+    page.get_by_label("Sentence that the model reads").press_sequentially(SENTENCE)
+    sync.expect(page.locator(".tagged:not(.small) li")).to_have_count(6)
+    before = run.answers([SENTENCE.split()])[0].record
+    values = [{"state": "c", "value": value} for value in (4.0, -4.0)]
+    held, what = next(
+        (record, one)
+        for one in values
+        for record in [held_run(run, 1, **one).answers([SENTENCE.split()])[0].record]
+        if record["tags"] != before["tags"]
+    )
+    page.get_by_text("What if a unit is held?").click()
+    page.get_by_label("Layer of the unit").select_option("layer 1 reverse")
+    page.get_by_label("What is held").select_option("state c")
+    page.get_by_label("Unit that is held").fill("")  # every unit
+    page.get_by_role("slider", name="Value").fill(str(what["value"]))
+    with_and_without = page.locator(".tagged.small")
+    sync.expect(with_and_without.nth(1).locator("small")).to_have_text(held["tags"])
+    sync.expect(with_and_without.nth(0).locator("small")).to_have_text(before["tags"])
+    changed = sum(a != b for a, b in zip(held["tags"], before["tags"], strict=True))
+    sync.expect(with_and_without.nth(1).locator(".changed")).to_have_count(changed)
+    window.press("Hold it in this session")
+    sync.expect(page.locator(".tagged:not(.small) small")).to_have_text(held["tags"])
+    probability = percent(max(held["probabilities"][-1].values()))
+    sync.expect(page.get_by_label("Probabilities of tags").locator(".bars li").first).to_contain_text(probability)
+    page.reload()  # what is held stays held
+    page.get_by_text("What if a unit is held?").click()
+    sync.expect(page.locator(".tagged:not(.small) small")).to_have_text(held["tags"])
+    window.asked.clear()
+    page.get_by_role("button", name="let go of state c of every unit, layer 1 reverse").click()
+    sync.expect(page.locator(".tagged:not(.small) small")).to_have_text(before["tags"])
+    page.wait_for_timeout(300)
+    [session] = window.sessions()
+    assert session["position"] == 6
+    asked = [body for body in window.all_of("feed") if "top" in body]  # others are those of what is tried
+    assert asked == [{"top": 8, "tokens": SENTENCE.split()}]
+
+
+def test_a_unit_that_is_held_changes_a_label_a_forecast_and_a_translation(window: Window, runs: dict[str, Run]) -> None:
+    page = window.open("labels")
+    page.get_by_label(TEXT).press_sequentially("the dog ran")
+    hold_on(page, "1")
+    record = held_run(runs["labels"], 0, state="h", value=1.0).answers(["the dog ran"])[0].record
+    answer = f"{record['label']}, {percent(max(record['probabilities'].values()))}"
+    sync.expect(page.locator(".answer")).to_have_text(answer)
+    sync.expect(page.locator(".held-answer").nth(1)).to_have_text(answer)
+    page.get_by_label("Model A").select_option("waves")
+    page.get_by_text("Numbers", exact=True).click()
+    page.get_by_label("Values, a line for each step").fill("\n".join(map(str, WAVES[0][:30])))
+    page.get_by_text("After 30 steps").wait_for()
+    hold_on(page, "1")
+    held, plain = held_run(runs["waves"], 0, state="h", value=1.0), runs["waves"]
+    rows = [
+        [f"{row[name]:.3g}" for row in run.predict([WAVES[0][:30]])[0] for name in ("mean", "q10")]
+        for run in (held, plain)
+    ]
+    assert rows[0] != rows[1]
+    cells = page.get_by_label("Numbers of the forecast").locator("tbody td:nth-child(2), tbody td:nth-child(3)")
+    sync.expect(cells).to_have_text(rows[0])
+    page.get_by_label("Model A").select_option("pairs")
+    page.get_by_label("Source sentence").fill("the cat sat here")
+    held = held_run(runs["pairs"], 0, state="h", value=1.0)
+    sync.expect(page.locator(".target")).to_have_text(runs["pairs"].predict(["the cat sat here"], beam=1)[0])
+    page.get_by_role("button", name="Write", exact=True).wait_for()
+    hold_on(page, "1")
+    sync.expect(page.locator(".target")).to_have_text(held.predict(["the cat sat here"], beam=1)[0])
+    sync.expect(page.locator(".continuation").nth(1)).to_have_text(held.predict(["the cat sat here"], beam=1)[0])
 
 
 def test_attention_is_what_the_lens_says(window: Window, runs: dict[str, Run]) -> None:
@@ -531,7 +618,10 @@ def test_a_phone_and_a_screen_reader(browser: Any, server: str, model: str) -> N
         window.press("A wave")
     else:
         field.fill(SENTENCE)
+    page.locator(".holding summary").click()
     page.wait_for_timeout(500)
+    window.press("Hold it in this session")
+    page.wait_for_timeout(300)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert not page.evaluate(WIDE)
     assert not page.evaluate(NAMELESS)

@@ -290,6 +290,12 @@ def test_a_label_that_training_lacks_counts_as_missed_and_is_named(
     assert np.sum(report["confusion"]["matrix"]) == 2
     assert command(["evaluate", str(runs["class"]), str(more)]) == 0
     assert "mauve (1): the model never saw them" in capsys.readouterr().out
+    other = write(tmp_path / "other.jsonl", [{"text": "a box", "label": "mauve"}])
+    assert command(["evaluate", str(runs["class"]), str(other)]) == 1
+    assert capsys.readouterr().err == (
+        f"elman: the model knows no label of {other}: expected such as blue, green, none, red, got mauve; "
+        "give data with those of the training\n"
+    )
 
 
 def test_lines_are_answered_with_probabilities_and_attention(
@@ -369,6 +375,11 @@ def test_a_comparison_measures_every_example_once(data: dict[str, Path], tmp_pat
     assert counts.tolist() == [1] * len(corpus.valid)
     scores = TASK.score(model, corpus, 0.0)
     assert set(scores) <= {*TASK.scores, "calibration_error"}
+    for kind in ("class", "several", "number"):
+        other, read, _ = model_of(data[kind], tmp_path / kind)
+        ((name, (parts, wholes)),) = TASK.score_parts(other.eval(), read).items()
+        assert name == next(name for name in TASK.ranking if name in TASK.score(other, read, 0.0))
+        assert parts.sum() / wholes.sum() == pytest.approx(TASK.score(other, read, 0.0)[name])
     targets = corpus.valid.targets
     assert targets is not None
     targets[0] = NOT_COUNTED

@@ -14,11 +14,12 @@ from torch import nn
 
 import elman
 from elman.errors import UserError
+from elman.lens.places import memory_of
 from elman.runs import Run
 from elman.serve import Sessions
 from elman.state import map_state
 from elman.tasks.classification.corpus import in_memory
-from elman.tasks.hearing import Held
+from elman.tasks.hearing import WholeMemory
 from elman.tasks.listening import Memory, Work
 from foreign_models import FOREIGN, VOCABULARY, Reader
 from memories import in_float64, memory_over, same_memory
@@ -173,7 +174,7 @@ def test_a_memory_with_numbers_that_are_none_harms_its_session_alone(runs: dict[
     works = [Work("feed", listener.check("feed", {"values": WAVES[0]}), listener.begin()) for _ in range(4)]
     wrong = listener.check("feed", {"values": WAVES[0]}).inputs * np.inf
     if listener.whole:
-        works[1].memory = Memory(Held(torch.from_numpy(wrong)[None]), {}, len(wrong))
+        works[1].memory = Memory(WholeMemory(torch.from_numpy(wrong)[None]), {}, len(wrong))
     else:
         works[1].memory = Memory(map_state(lambda x: x * torch.nan, listener.begin().state), {}, 9)
     before = works[1].memory
@@ -235,7 +236,7 @@ def test_what_is_watched_is_what_the_whole_sequence_does(runs: dict[str, Run], k
     )
     request = listener.check("feed", given)
     inputs, units = torch.from_numpy(request.inputs)[None], request.units
-    expected = memory_over(run.model.get_submodule(run.task.memory_part(run.model)), lambda: run.model.scores(inputs))
+    expected = memory_over(memory_of(run.model), lambda: run.model.scores(inputs))
     with Sessions(run) as sessions:
         session = sessions.create(units=units[:2])
         session.checkpoint()

@@ -18,6 +18,7 @@ from elman.serve.watching import describe_memory, watch
 from elman.tasks import TASKS
 from elman.tasks.exchange import Trained
 from elman.tasks.listening import Memory
+from elman.tasks.translation.target_rows import TargetRows
 
 SIZES = {"hidden_size": 8, "num_layers": 2}
 KINDS: dict[str, dict[str, Any]] = {
@@ -42,14 +43,22 @@ def run(request: pytest.FixtureRequest) -> Trained:
     return Trained(Path("pairs"), TASKS["translation"], model, codecs, {})
 
 
+def memory_at(run: Trained, position: int) -> Memory:
+    """That of a session which has read so many of the units."""
+    if not position:
+        return Memory((), {})
+    rows, end, target = TargetRows(run.model, run.target_tokenizer.eod, []), run.source_tokenizer.eod, UNITS[4:position]
+    state: Any = rows.go_on(rows.encode([[*SOURCE, end]])[0], target)
+    return Memory(state, {"source": SOURCE, "target": target}, position)
+
+
 @pytest.mark.parametrize("near", [0, 4, 6])
 @pytest.mark.parametrize("begin", [0, 2, 5, 7])
 @torch.no_grad()
 def test_a_target_is_watched(run: Trained, near: int, begin: int) -> None:
     """The steps read <eod> and the target but for its last token, after the source and its end."""
     model, end = run.model, run.source_tokenizer.eod
-    notes = {0: {}, 4: {"source": SOURCE, "target": []}, 6: {"source": SOURCE, "target": TARGET[:2]}}[near]
-    trail = Trail(Memory((), {}), Memory((), {}, len(UNITS)), UNITS, [Memory((), notes, near)])
+    trail = Trail(Memory((), {}), Memory((), {}, len(UNITS)), UNITS, [memory_at(run, near)])
     found = watch(
         run,
         trail,
@@ -70,7 +79,11 @@ def test_a_target_is_watched(run: Trained, near: int, begin: int) -> None:
     if model.kind == "transformer":
         hidden = model.read(inputs, state)[0][0, step:, [0, 3]]
         np.testing.assert_allclose(found["states"]["hidden state"]["values"].T[before:], hidden, rtol=0, atol=1e-12)
-        assert describe_memory(run)["heads"] == {"layers": 2, "heads": 2}
+        about = describe_memory(run)
+        assert about["heads"] == {"layers": 2, "heads": 2}
+        assert [(place["name"], place["heads"]) for place in about["places"]][-1:] == [
+            ("self-attention of encoder layer 1", 2)
+        ]
         return
     visit = visit_layers(model.decoder, lambda: model.read(inputs, state))[1]
     values = found["states"]["layer 2 h"]["values"].T

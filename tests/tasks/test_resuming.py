@@ -88,7 +88,7 @@ def test_no_whole_checkpoint_is_left(plain_text: Path, tmp_path: Path) -> None:
     session(tree(plain_text), tmp_path, stop=3)
     for path in checkpoints.paths(tmp_path / "checkpoints"):
         path.write_bytes(b"")
-    with pytest.raises(UserError, match=r"no whole checkpoint is left in .*--overwrite"):
+    with pytest.raises(UserError, match=r"no whole checkpoint is left in .*overwrite=True"):
         session(tree(plain_text), tmp_path)
 
 

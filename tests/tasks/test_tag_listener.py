@@ -14,6 +14,7 @@ from torch import nn
 import elman
 from elman.data.spans import spans_of
 from elman.errors import UserError
+from elman.lens.places import memory_of
 from elman.runs import Run
 from elman.serve import Sessions
 from elman.tasks.listening import Work
@@ -200,7 +201,7 @@ def test_few_probabilities_and_what_a_client_wants_to_know(runs: dict[str, Run])
 def test_what_is_watched_is_what_the_whole_sentence_does(runs: dict[str, Run], kind: str) -> None:
     run = in_float64(runs[kind])
     words = [WORDS[at % len(WORDS)] for at in range(9)]
-    part = run.model.get_submodule(run.task.memory_part(run.model))
+    part = memory_of(run.model)
     expected = memory_over(part, lambda: tag_sentences(run, [words], 100))
     with Sessions(run) as sessions:
         session = sessions.create(tokens=words[:4])

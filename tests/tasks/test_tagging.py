@@ -148,6 +148,10 @@ def test_the_scores_of_a_part_are_those_of_its_sentences(slots: Path, tmp_path: 
     nats, counts = TASKS["tagging"].block_losses(model, corpus)
     assert counts.sum() == words
     assert found["loss"] == pytest.approx(nats.sum() / words)
+    terms = TASKS["tagging"].score_parts(model, corpus)
+    assert {name: parts.sum() / wholes.sum() for name, (parts, wholes) in terms.items()} == pytest.approx(
+        TASKS["tagging"].score(model, corpus, 0.0)
+    )
     one = encode(corpus.valid[3:4], corpus)
     assert evaluate(model, one, corpus.valid[3:4], corpus.tags)["loss"] * counts[3] == pytest.approx(nats[3])
 

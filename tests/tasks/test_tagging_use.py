@@ -279,7 +279,7 @@ def test_lines_without_a_sentence_are_no_json(slots: Run, tmp_path: Path, capfdb
 def test_options_that_do_not_fit_the_input_are_refused(slots: Run, causal: Run) -> None:
     with pytest.raises(UserError, match="replace: expected a column of tags, got a sentence a line"):
         predicted(slots, b"a b\n", format="lines", replace=True)
-    with pytest.raises(UserError, match="stream: expected --format conll or conllu, got jsonl"):
+    with pytest.raises(UserError, match='stream: expected format="conll" or conllu, got jsonl'):
         predicted(causal, b"a\n", format="jsonl", stream=True)
 
 

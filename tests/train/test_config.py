@@ -102,7 +102,7 @@ def test_set(assignment: str, section: str, value: object) -> None:
     ("assignment", "message"),
     [
         ("hidden_size", "expected key=value, got 'hidden_size'"),
-        ("hiden_size=3", "no setting called 'hiden_size' for --model lstm; did you mean 'hidden_size'?"),
+        ("hiden_size=3", "no setting called 'hiden_size' for model=\"lstm\"; did you mean 'hidden_size'?"),
         ("train.hidden_size=3", "no setting called 'train.hidden_size'"),
         ("k1=[", "expected a YAML value, got '['"),
         ("=3", "no setting called ''"),
@@ -140,14 +140,14 @@ def test_set_mistakes(assignment: str, message: str) -> None:
         ({}, "hidden_dim", "did you mean 'hidden_size'?"),
         ({"kind": "transformer"}, "n_head", "did you mean 'num_heads'?"),
         ({"kind": "transformer"}, "context", "did you mean 'k1' or 'window'?"),
-        ({}, "n_head", "num_heads is one of --model transformer"),
+        ({}, "n_head", 'num_heads is one of model="transformer"'),
         ({}, "embedding_dim", "did you mean 'embedding_size'?"),
         ({}, "max_norm", "did you mean 'clip_threshold'?"),
         ({}, "bptt", "did you mean 'k1'?"),
-        ({}, "epochs", "it is the option --epochs N"),
-        ({}, "max_iters", "it is the option --steps N"),
-        ({}, "train.seconds", "it is the option --for 2m"),
-        ({}, "model", "it is the option --model"),
+        ({}, "epochs", 'it is the argument budget="N epochs"'),
+        ({}, "max_iters", 'it is the argument budget="N steps"'),
+        ({}, "train.seconds", 'it is the argument budget="2m"'),
+        ({}, "model", "it is the argument model=..."),
         ({}, "source", "it is the argument DATA"),
     ],
 )
@@ -162,7 +162,7 @@ def test_other_tools_words_for_a_setting(tree: dict[str, Any], key: str, remedy:
     [
         *(({"kind": kind}, "did you mean 'elman'?") for kind in ("rnn", "RNN", "tanh", "simple-rnn", "SimpleRNN")),
         *(({"kind": kind}, "did you mean 'transformer'?") for kind in ("gpt", "attention", "Transformers")),
-        ({"kind": "seq2seq"}, "it is --task translation, with --model elman, gru, lstm, mingru, slstm, transformer"),
+        ({"kind": "seq2seq"}, 'it is task="translation", with model="elman", gru, lstm, mingru, slstm, transformer'),
         ({"task": "seq2seq"}, "did you mean 'translation'?"),
         ({"train": {"device": "gpu"}}, "did you mean 'cuda'?"),
         ({"train": {"optimizer": "adam"}}, "did you mean 'adamw'?"),
@@ -170,7 +170,7 @@ def test_other_tools_words_for_a_setting(tree: dict[str, Any], key: str, remedy:
         ({"kind": "transformer", "model": {"positions": "rope"}}, "did you mean 'rotary'?"),
         ({"train": {"optimizer": "lion"}}, ""),
         ({"train": {"lr": 1}}, "did you mean 'learning_rate'?"),
-        ({"train": {"epochs": 1}}, "it is the option --epochs N"),
+        ({"train": {"epochs": 1}}, 'it is the argument budget="N epochs"'),
     ],
 )
 def test_other_tools_words_for_a_value(tree: dict[str, Any], remedy: str) -> None:
@@ -268,14 +268,14 @@ def test_what_the_lstm_alone_has() -> None:
     assert build(yaml.safe_load(settings.to_yaml())) == settings
     with pytest.raises(UserError) as error:
         build({"kind": "gru", "budget": BUDGET, "model": {"peepholes": True}})
-    assert str(error.value) == "no setting called 'peepholes'; it is one of --model lstm"
+    assert str(error.value) == "no setting called 'peepholes'; it is one of model=\"lstm\""
     with pytest.raises(UserError) as error:
         set_values({"kind": "elman"}, ["model.zoneout_cell=0.1"])
-    message = "--set: no setting called 'model.zoneout_cell' for --model elman; it is one of --model lstm"
+    message = '--set: no setting called \'model.zoneout_cell\' for model="elman"; it is one of model="lstm"'
     assert str(error.value) == message
     with pytest.raises(UserError) as error:
         set_values({"kind": "transformer"}, ["zoneout=0.1"])
-    assert str(error.value).endswith("; it is one of --model elman, gru, lstm, mingru, slstm")
+    assert str(error.value).endswith('; it is one of model="elman", gru, lstm, mingru, slstm')
 
 
 def test_backward_steps() -> None:

@@ -17,6 +17,7 @@ from elman import __version__
 from elman.cli import completion
 from elman.display import say
 from elman.errors import UserError, nearest
+from elman.remedies import of_a_command
 
 COMMANDS = (
     "train", "evaluate", "generate", "predict", "inspect", "info", "import", "export", "serve", "compare", "lab",
@@ -98,7 +99,8 @@ def main() -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command (None: this process's own) and return its exit code; an error is one line on stderr."""
     try:
-        result = app(arguments, standalone_mode=False)
+        with of_a_command():
+            result = app(arguments, standalone_mode=False)
     except UserError as error:
         _say(str(error))
         return error.exit_code

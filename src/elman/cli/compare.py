@@ -90,7 +90,7 @@ def command(
     keep_freed()
     validation = options.check(resume, overwrite, valid, valid_target)
     given = options.choose_budget(for_, epochs, steps)
-    chosen = choose_task(task, {}, data, validation, say)
+    chosen = choose_task(task, {}, data, validation, say, set_ or ())
     usual = [kind for kind in USUAL if kind in chosen.models] or sorted(chosen.models)
     plan = Plan(
         data=tuple(data),

@@ -82,14 +82,15 @@ def command(
     start = runs.load(from_) if from_ else None
     if out is None:
         if start is None:
-            task = (chosen := given.choose_task(task, tree, data, validation, told)).name
+            task = (chosen := given.choose_task(task, tree, data, validation, told, set_ or ())).name
         kind = start.config["model"]["model"] if start else chosen.kind
         out = run_folders.default_folder(data[0], tree.get("kind", kind), again=resume or overwrite)
     values = {"tokenizer": tokenizer, "seed": seed, "horizon": horizon}
     named = {name: value for name, value in values.items() if value is not None}
     tree = given.settings_tree(
-        tree, named, task=task, data=data, valid=validation, start=start, resumed=out if resume else None, say=told
-    )
+        tree, named, task=task, data=data, valid=validation, start=start, resumed=out if resume else None, say=told,
+        settings=set_ or (),
+    )  # fmt: skip
     tree = configuration.set_values(tree, set_ or [])
     if launching:
         from elman.cli.processes import launch

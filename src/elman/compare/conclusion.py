@@ -12,6 +12,7 @@ from elman.arrays import Floats
 from elman.compare.intervals import Interval, difference_over_blocks, difference_over_seeds
 from elman.compare.outcomes import Clock, Outcome, Split, clocks, outcomes, over
 from elman.compare.plan import Plan
+from elman.compare.ranking import means_of, order_by_score
 from elman.compare.store import Store
 from elman.inspection.look import plain
 from elman.tasks import TASKS
@@ -95,7 +96,7 @@ def sentences(plan: Plan, ranked: Sequence[Outcome], measured: Sequence[Clock]) 
         + _interval(best.quality, best, task)
         + _reservation(best.quality, shares, "put another model first"),
         *(_sentence(verdict, task) for verdict in found),
-        *_order(ranked, task),
+        *order_by_score(ranked, task),
     ]
     if any(verdict.speed_decided for verdict in found):
         remedy = f"--epochs with --match tokens compares models {task.target} by {task.target}"
@@ -110,24 +111,11 @@ def _sentence(verdict: Verdict, task: Task) -> str:
     words = f"{gap.middle:.4f} {task.unit} {_interval(gap, best, task)}"
     shares = verdict.shares if verdict.timed else {}
     if gap.holds_zero:
-        means = f"{len(best.losses)} seeds" if gap.over == "seeds" else " ".join(task.sample)
+        means = means_of(gap.over == "seeds", best, task)
         none = f"no difference between {best.model} and {other.model} that {means} can show: {words}"
         return none + _reservation(gap, shares, "show one")
     beats = f"{best.model} beats {other.model} by {words}" + _reservation(gap, shares, "reverse it")
     return beats + (f"; {_speed(verdict, task)}" if verdict.timed else "")
-
-
-def _order(ranked: Sequence[Outcome], task: Task) -> list[str]:
-    """The models in the order of the score that people rank them by, which need not be that of their losses."""
-    name = next((name for name in task.ranking if all(name in one.scores for one in ranked)), None)
-    if name is None:
-        return []
-    ordered = sorted(ranked, key=lambda one: one.scores[name], reverse=task.ranking[name] == "more")
-    values = [f"{one.model} {one.scores[name]:.4f}" for one in ordered]
-    floor = task.floors.get(name)
-    if floor is not None:
-        values.append(f"{task.scores[floor]} {ordered[0].scores[floor]:.4f}")
-    return [f"by {task.scores[name]} ({task.ranking[name]} is better): {', '.join(values)}"]
 
 
 def _interval(interval: Interval, best: Outcome, task: Task) -> str:
@@ -203,6 +191,11 @@ def summary(plan: Plan, store: Store) -> dict[str, Any]:
                 "interval": [one.quality.low, one.quality.high],
                 "interval_over": kinds[one.quality.over],
                 **one.scores,
+                "score_intervals": {
+                    name: [interval.low, interval.high]
+                    for name in one.scores
+                    if (interval := one.score_interval(name)) is not None
+                },
                 "parameters": one.parameters,
                 "tokens": one.targets,
                 "learning_rate": one.learning_rate,

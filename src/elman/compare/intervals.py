@@ -1,4 +1,4 @@
-"""95 % intervals of losses: over seeds where there are several, else over blocks of the validation set."""
+"""95 % intervals of losses and scores: over seeds where there are several, else over blocks of the validation set."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ STUDENT = (
     2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
 )  # fmt: skip
 RESAMPLES = 2000
+LEAST = 1e-12  # of a sum of targets: blocks without a span may be all that are drawn
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Interval:
 class Blocks:
     """Losses (K,) of a model, summed over the targets (K,) of each of K successive blocks of the validation set.
 
+    A score that is a ratio of sums has both of its terms in their places.
+
     >>> Blocks(losses=np.array([150.0, 90.0]), targets=np.array([100.0, 60.0])).loss
     1.5
     """
@@ -51,7 +54,13 @@ class Blocks:
     @property
     def loss(self) -> float:
         """The mean over all targets."""
-        return float(self.losses.sum() / self.targets.sum())
+        return float(self.losses.sum() / max(self.targets.sum(), LEAST))
+
+    def resampled(self) -> Floats:
+        """The means (R,) of blocks that are drawn with replacement, the same ones for every model (Efron 1979)."""
+        K = len(self.losses)
+        drawn = np.random.default_rng(0).multinomial(K, np.full(K, 1 / K), size=RESAMPLES)  # (R, K)
+        return (drawn @ self.losses) / np.maximum(drawn @ self.targets, LEAST)
 
 
 def over_seeds(values: Sequence[float]) -> Interval:
@@ -109,10 +118,7 @@ def over_blocks(blocks: Blocks) -> Interval:
     >>> interval.low < interval.middle < interval.high
     True
     """
-    K = len(blocks.losses)
-    drawn = np.random.default_rng(0).multinomial(K, np.full(K, 1 / K), size=RESAMPLES)  # (R, K)
-    low, high = np.quantile((drawn @ blocks.losses) / (drawn @ blocks.targets), (0.025, 0.975))
-    return Interval(blocks.loss, float(low), float(high), "blocks")
+    return _between(blocks.loss, blocks.resampled())
 
 
 def difference_over_blocks(first: Blocks, second: Blocks) -> Interval:
@@ -124,8 +130,12 @@ def difference_over_blocks(first: Blocks, second: Blocks) -> Interval:
     >>> round(gap.low, 3), round(gap.high, 3)  # read in pairs, the difference is certain
     (0.02, 0.02)
     """
-    assert np.array_equal(first.targets, second.targets)
-    return over_blocks(Blocks(first.losses - second.losses, first.targets))
+    return _between(first.loss - second.loss, first.resampled() - second.resampled())
+
+
+def _between(middle: float, resampled: Floats) -> Interval:
+    low, high = np.quantile(resampled, (0.025, 0.975))
+    return Interval(middle, float(low), float(high), "blocks")
 
 
 def _squared_error(values: Sequence[float]) -> float:

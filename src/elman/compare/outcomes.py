@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -37,6 +37,14 @@ class Outcome:
     blocks: Blocks  # of the first seed
     # Of every seed (2, P): targets read, and the least "validation" loss so far or the "training" loss.
     curves: Mapping[Split, Sequence[Floats]]
+    seeds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # the scores of every seed
+    score_blocks: Mapping[str, Blocks] = field(default_factory=dict)  # of the scores of the first seed
+
+    def score_interval(self, name: str) -> Interval | None:
+        """The interval of a score; None where one seed has no blocks of it."""
+        if len(self.losses) > 1 and name in self.seeds:
+            return over_seeds(self.seeds[name])
+        return over_blocks(self.score_blocks[name]) if name in self.score_blocks else None
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ def outcomes(plan: Plan, known: dict[str, Any]) -> list[Outcome]:
     found = []
     for model, results in _by_model(plan, known["runs"]):
         losses = tuple(result["loss"] for result in results)
-        blocks = Blocks(*(np.asarray(results[0]["blocks"][key]) for key in ("nats", "tokens")))
+        blocks = _blocks(results[0]["blocks"])
         reaches = [result["memory"] for result in results if "memory" in result]
         horizons = [reach["horizon"] for reach in reaches if reach.get("horizon") is not None]
         scores = [name for name in TASKS[plan.task].scores if all(name in result for result in results)]
@@ -78,9 +86,15 @@ def outcomes(plan: Plan, known: dict[str, Any]) -> list[Outcome]:
                 "validation": [np.stack([targets, np.minimum.accumulate(loss)]) for targets, loss in validated],
                 "training": [curve(result["training_curve"]) for result in results],
             },
+            seeds={name: tuple(result[name] for result in results) for name in scores},
+            score_blocks={name: _blocks(stored) for name, stored in results[0].get("score_blocks", {}).items()},
         )
         found.append(one)
     return sorted(found, key=lambda one: one.quality.middle)
+
+
+def _blocks(stored: Mapping[str, Sequence[float]]) -> Blocks:
+    return Blocks(*(np.asarray(stored[key], np.float64) for key in ("nats", "tokens")))
 
 
 def clocks(plan: Plan, timing: dict[str, Any]) -> list[Clock]:

@@ -117,7 +117,7 @@ class Plan:
         for key in asked:
             if key not in ("data", "valid", "seeds") and asked[key] != stored.get(key):
                 expected, got = _words(stored.get(key)), _words(asked[key])
-                remedy = "ask for the same to --resume, or choose another place (-o)"
+                remedy = "ask for the same to go on (--resume), or choose another place (-o)"
                 what = f"{folder} was begun with another {key}"
                 raise UserError(what, expected=expected, got=got, remedy=remedy, exit_code=2)
 

@@ -173,7 +173,7 @@ def _open(address: str) -> BaseStorage:
         Path(address).parent.mkdir(parents=True, exist_ok=True)
         return JournalStorage(JournalFileBackend(address))
     except Exception as error:  # of whichever library the address asks for
-        what = f"--storage {address}: {' '.join(str(error).split())[:200]}"
+        what = f"storage {address}: {' '.join(str(error).split())[:200]}"
         raise UserError(what, expected="a file, or the address of a database", exit_code=2) from error
 
 

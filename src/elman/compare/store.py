@@ -25,7 +25,7 @@ from elman.tasks import TASKS
 
 FORMAT = 1
 FILES = ("report.html", "timing.json", "comparison.json")
-REPLACE = "--overwrite it"  # the remedy of a damaged comparison
+REPLACE = "replace it (--overwrite)"  # the remedy of a damaged comparison
 
 Number = Annotated[int, Field(gt=-(1 << 53), lt=1 << 53)] | float
 
@@ -40,6 +40,17 @@ class _Blocks(BaseModel):
     def _fitting(self) -> Self:
         if not 0 < len(self.nats) == len(self.tokens) or min(self.tokens) <= 0:
             raise ValueError("expected as many nats as tokens, one at least, and tokens above 0")
+        return self
+
+
+class _ScoreBlocks(BaseModel):  # both terms of a score
+    nats: list[Number]
+    tokens: list[Number]
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        if not 0 < len(self.nats) == len(self.tokens):
+            raise ValueError("expected as many nats as tokens, and one at least")
         return self
 
 
@@ -63,6 +74,7 @@ class _Result(BaseModel):  # the scores of the task stand beside these values
     curve: list[tuple[Number, Number, Number | None]]  # step, tokens, loss
     training_curve: list[tuple[Number, Number | None]]  # tokens, loss
     blocks: _Blocks
+    score_blocks: dict[str, _ScoreBlocks] = {}  # older comparisons have none
 
 
 class _Trial(BaseModel):
@@ -167,7 +179,7 @@ def _resumed(folder: Path, plan: Plan) -> Store:
     if known["format"] != FORMAT:
         raise UserError(f"{folder} was written by another version of elman", remedy=REPLACE)
     try:
-        timing = _checked(folder / "timing.json", _Timing, "remove it, or --overwrite the comparison")
+        timing = _checked(folder / "timing.json", _Timing, "remove it, or replace the comparison (--overwrite)")
     except reading.Missing:
         timing = {"runs": {}}
     plan.check_same(known["plan"], str(folder))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from elman import runs
+from elman.arrays import Floats
 from elman.compare import load
 from elman.compare.intervals import Blocks
 from elman.errors import UserError
@@ -89,6 +90,7 @@ def measured_training(
     result = {
         "loss": blocks.loss,
         **task.score(model, corpus, blocks.loss),
+        "score_blocks": {name: _stored(in_blocks(*terms)) for name, terms in task.score_parts(model, corpus).items()},
         "steps": counters.step,
         "tokens": counters.targets,
         "skipped": counters.skipped,
@@ -96,7 +98,7 @@ def measured_training(
         **({} if reach is None else {"memory": plain(reach)}),
         "curve": validations,
         "training_curve": plain(training),
-        "blocks": {"nats": np.round(blocks.losses, 4).tolist(), "tokens": blocks.targets.tolist()},
+        "blocks": _stored(Blocks(np.round(blocks.losses, 4), blocks.targets)),
     }
     _, targets, seconds = clock[-1] if clock else (0.0, 0.0, finished.seconds)
     busy = load.total(folder / LOAD)
@@ -113,9 +115,17 @@ def measured_training(
 
 def block_losses(task: Task, model: Any, corpus: Any) -> Blocks:
     """The losses whose mean is the validation loss, in the task's blocks or, where these are many, some in a row."""
-    losses, targets = task.block_losses(model, corpus)
+    return in_blocks(*task.block_losses(model, corpus))
+
+
+def in_blocks(losses: Floats, targets: Floats) -> Blocks:
+    """Losses (N,) and targets (N,), some in a row together where they are many."""
     edges = np.arange(0, len(losses), -(-len(losses) // MOST_BLOCKS))
     return Blocks(np.add.reduceat(losses, edges), np.add.reduceat(targets, edges))
+
+
+def _stored(blocks: Blocks) -> dict[str, list[float]]:
+    return {"nats": blocks.losses.tolist(), "tokens": blocks.targets.tolist()}
 
 
 def learning_curves(run: Path) -> tuple[list[list[float]], list[list[float]]]:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from elman.data.epoch_batches import EpochBatches, shuffled
 from elman.data.lanes import NOT_COUNTED
+from elman.data.length_order import by_lengths, nearly_by_lengths, sizes_of
 from elman.data.tokenfile import Reader, Tokens
 from elman.data.tokenizers import Tokenizer, Tokenizers
 from elman.distributed import ALONE, Ranks
@@ -27,7 +28,6 @@ Integers = npt.NDArray[np.int64]
 Texts = list[tuple[str, str]]  # sources and targets
 
 SCAN = 1 << 24  # tokens that are searched for `<eod>` at a time
-BLUR = 0.35  # of a batch: so far do pairs move in the order of their lengths, each epoch anew
 
 
 class Sequences:
@@ -165,8 +165,8 @@ class TokenBatches(EpochBatches[PairBatch]):
 
     def _cut(self, epoch: int, rng: np.random.Generator) -> list[Integers]:
         self._pairs = self.part.epoch(epoch)
-        order = _nearly_by_lengths(self._pairs, self.tokens_per_batch, rng)
-        return shuffled(cut_batches(order, _sizes(self._pairs)[order], self.tokens_per_batch), rng)
+        order = nearly_by_lengths(self._pairs, self.tokens_per_batch, rng)
+        return shuffled(cut_batches(order, sizes_of(self._pairs)[order], self.tokens_per_batch), rng)
 
     def _batch(self, rows: Integers) -> PairBatch:
         return pair_batch(self._pairs, rows)
@@ -176,8 +176,8 @@ def evaluation_batches(
     part: PairPart, tokens_per_batch: int, ranks: Ranks = ALONE
 ) -> Iterator[tuple[Integers, PairBatch]]:
     """Every pair once on one rank, the shortest first: the indices (B,) of a batch's pairs, and the batch."""
-    order = _by_lengths(part)
-    for rows in ranks.mine(cut_batches(order, _sizes(part)[order], tokens_per_batch)):
+    order = by_lengths(part)
+    for rows in ranks.mine(cut_batches(order, sizes_of(part)[order], tokens_per_batch)):
         yield rows, pair_batch(part, rows)
 
 
@@ -213,29 +213,6 @@ def _encode(texts: Iterable[str], tokenizer: Tokenizer) -> Sequences:
     for text in texts:
         arrays += [tokenizer.encode_array(text), eod]
     return Sequences(np.concatenate(arrays), tokenizer.eod)
-
-
-def _sizes(part: PairPart) -> Integers:
-    """The steps (N,) of every pair's larger side: its tokens and `<eod>`."""
-    return np.maximum(part.source_lengths, part.target_lengths) + 1
-
-
-def _by_lengths(part: PairPart) -> Integers:
-    """An order (N,) of the pairs: by the larger side, then by how much longer the target is, and so little padding.
-
-    The difference rises and falls in turn, so that a batch across two sizes has like differences too.
-    """
-    larger, difference = _sizes(part), part.target_lengths - part.source_lengths
-    return np.lexsort((np.where(larger % 2, difference, -difference), larger))
-
-
-def _nearly_by_lengths(part: PairPart, tokens_per_batch: int, rng: np.random.Generator) -> Integers:
-    """The same, but that pairs with equal larger sides move by up to `BLUR` of a batch.
-
-    Noise in the first key would cost much padding, because a token is a tenth of a sentence.
-    """
-    larger, place = _sizes(part), np.argsort(_by_lengths(part))
-    return np.lexsort((place + rng.uniform(-BLUR, BLUR, len(part)) * tokens_per_batch / larger, larger))
 
 
 def cut_batches(order: Integers, sizes: Integers, most: int) -> list[Integers]:

@@ -19,7 +19,12 @@ LIBRARIES = ("pandas", "polars", "pyarrow", "modin", "narwhals")  # whose frames
 
 def is_frame(data: object) -> bool:
     """Whether an object is a data frame, and not a column of one."""
-    return _is_of_a_library(data) and not hasattr(_narwhals().from_native(data, allow_series=True), "to_list")
+    return _is_of_a_library(data) and not is_column(data)
+
+
+def is_column(data: object) -> bool:
+    """Whether an object is a column of a data frame."""
+    return _is_of_a_library(data) and hasattr(_narwhals().from_native(data, allow_series=True), "to_list")
 
 
 def plain(data: Any, where: str = "data") -> Any:

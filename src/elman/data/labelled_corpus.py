@@ -161,6 +161,11 @@ def _kind(data: Labelled, reasons: list[str]) -> Kind:
     values = [number(cell) for cell in data.cells or ()]
     if None not in values and not all(float(value).is_integer() for value in values if value is not None):
         reasons.append("labels are names of classes, though all are numbers (data.label_type=number: to estimate)")
+    comma = next((at for at, cell in enumerate(data.cells or ()) if isinstance(cell, str) and "," in cell), None)
+    if comma is not None and are_numbers([str(cell).replace(",", ".") for cell in data.cells or ()]):
+        assert data.cells is not None
+        remedy = "write a decimal point, or --set data.label_type=class where these are names"
+        raise UserError(data.places[comma], expected="a label", got=repr(data.cells[comma]), remedy=remedy)
     return "class"
 
 
@@ -178,7 +183,9 @@ def _held_out(data: Labelled, labels: Sequence[Label], kind: Kind) -> npt.NDArra
         if 2 * count <= len(rows):  # the only example of a class is for training
             held_out[rows] = hashes[rows] < ordered[count]
     if not held_out.any():
-        raise UserError(f"no example of {data.name} is left for validation", remedy="give some with --valid")
+        what, expected = f"no example of {data.name} is left for validation", "two different inputs of one label"
+        got = "one example" if len(data) == 1 else "one input for each label"  # equal inputs stay together
+        raise UserError(what, expected=expected, got=got, remedy="give some with --valid")
     return held_out
 
 

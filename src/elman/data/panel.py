@@ -114,7 +114,7 @@ def read_panel(table: DataTable, columns: SeriesColumns = USUAL, calendar: Calen
         return made
 
     newest = cells.row[np.searchsorted(cells.series, np.arange(len(ids)), side="right") - 1]
-    past, future = (_numbers(table, names)[cells.row] for names in (roles.past, roles.future))
+    past, future = (numbers_of(table, names)[cells.row] for names in (roles.past, roles.future))
     static = {name: static_cells(table, name, cells.row, cells.series, ids) for name in roles.static}
     return Panel(
         table.name,
@@ -144,7 +144,7 @@ class _Cells(NamedTuple):
 
 def _cells(table: DataTable, roles: Roles) -> tuple[list[str], _Cells]:
     """Ids, in their order whatever that of the rows, and the cells of all targets; steps are not known yet."""
-    values = _numbers(table, roles.targets)  # (R, K)
+    values = numbers_of(table, roles.targets)  # (R, K)
     R, K = values.shape
     if roles.id is None:
         ids = sorted(roles.targets)
@@ -182,7 +182,7 @@ def _in_steps(
     return _Cells(row, series, steps, value), starts
 
 
-def _numbers(table: DataTable, names: tuple[str, ...]) -> Floats:
+def numbers_of(table: DataTable, names: tuple[str, ...]) -> Floats:
     """Columns of numbers (R, K). Raises `UserError` where a cell is no number, or one whose square is too large."""
     values = np.stack([table.numbers(name) for name in names], 1) if names else np.zeros((len(table), 0))
     if len(large := np.argwhere(np.abs(values) > LARGEST)):

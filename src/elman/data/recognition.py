@@ -189,7 +189,8 @@ def check_text(data: TextData, otherwise: str = "") -> None:
     if words.startswith("a table (TSV") and _holds_sentences(files[path]):
         remedies.insert(0, "for pairs, keep two columns, in a .tsv (such as cut -f 1,2)")
     if words.startswith(("a table (", "a Parquet")):
-        remedies.insert(0, "for labels or series, name the columns text and label, or unique_id, ds and y")
+        named = "name the columns text and label, or unique_id, ds and y, or say their names (--set text=NAME)"
+        remedies.insert(0, f"for labels or series, {named}")
     remedy = "; ".join(filter(None, remedies))
     raise UserError(f"{data} looks like {words}", expected="a text or pairs", remedy=remedy, exit_code=2)
 

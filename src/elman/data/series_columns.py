@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from elman.data.structures import are_times
 from elman.data.table import DataTable, number
 from elman.errors import UserError
 
@@ -64,7 +65,9 @@ def find_roles(table: DataTable, columns: SeriesColumns) -> Roles:
     ):
         if name is not None:
             table.column(name)
-    time = columns.time or _named(table, (*TIMES, ""))
+    first = next(iter(table.columns))
+    times = first if are_times(first, table.columns[first]) else None  # by which tables are recognised too
+    time = columns.time or _named(table, (*TIMES, "")) or times
     if time is None:
         remedy = f"call it {TIMES[0]}, or --set time_column=NAME"
         raise UserError(table.name, expected="a column of times", got=_list(table.columns), remedy=remedy)

@@ -68,11 +68,20 @@ class SeriesScaler:
         """
         rows = []
         for index, name in enumerate(panel.ids):
-            known = self.scales.get(name)
-            if known is None or known[1] == 0:
+            known = self._known(name)
+            if known is None:
                 known = _measure(panel.series(index)[: until[index]], self.season)
             rows.append((0.0, 1.0, known[2]) if self.raw else known)
         return Scales(*np.array(rows, np.float64).reshape(-1, 3).T.copy())
+
+    def lasting(self, panel: Panel) -> npt.NDArray[np.bool_]:
+        """Whether each of a panel's series (N,) keeps its scale when further values follow."""
+        return np.array([self.raw or self._known(name) is not None for name in panel.ids], np.bool_)
+
+    def _known(self, name: str) -> tuple[float, float, float] | None:
+        """The scale of a series that changed in the training."""
+        known = self.scales.get(name)
+        return known if known is not None and known[1] > 0 else None
 
     def standardise(self, panel: Panel, scales: Scales) -> Standardised:
         """The panel's values and further columns in the units of a model."""

@@ -81,7 +81,7 @@ def series_table(data: Sources) -> str | None:
     if set(LONG) <= set(head.names):
         return f"{data[0]} has the columns {_words(LONG)}"
     times, *values = head.names
-    if not values or not _are_times(times, head.column(times)) or not all(map(_are_numbers, map(head.column, values))):
+    if not values or not are_times(times, head.column(times)) or not all(map(_are_numbers, map(head.column, values))):
         return None
     return f"{data[0]} has times in {times}, and numbers in {_words(values)}"
 
@@ -165,9 +165,9 @@ def _has(place: str | Path, path: Path, *columns: str) -> str | None:
     return f"{place} has the columns {_words(columns)}" if head and {*columns} <= {*head.names} else None
 
 
-def _are_times(name: str, values: Sequence[Any]) -> bool:
+def are_times(name: str, values: Sequence[Any]) -> bool:
     """Whether the values of a column are different times; whole numbers are, where the name of the column says so."""
-    words = [str(value).strip() for value in values]
+    words = [str(value).strip() for value in values[:ROWS]]
     numbered = name.strip().lower() in TIMES and all(re.fullmatch(r"-?\d+", word) for word in words)
     return len(set(words)) == len(words) and (
         numbered or all(TIME.fullmatch(word) or DATE.fullmatch(word) for word in words)

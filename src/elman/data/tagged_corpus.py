@@ -96,7 +96,8 @@ def split(sentences: Sequence[TaggedSentence], name: str) -> tuple[list[TaggedSe
     hashes = np.array([_hash(sentence) for sentence in sentences], np.uint64)
     different = np.unique(hashes)
     if len(different) < 2:
-        raise UserError(f"no sentence of {name} is left for validation", remedy="give sentences with --valid")
+        what, got = f"no sentence of {name} is left for validation", "one sentence, however often"
+        raise UserError(what, expected="different sentences", got=got, remedy="give sentences with --valid")
     held_out = min(max(int(VALID_FRACTION * len(hashes)), 1), MOST_VALID)
     cut = max(np.partition(hashes, held_out)[held_out], different[1])  # one sentence may occur very often
     parts = [[sentences[at] for at in np.flatnonzero(chosen).tolist()] for chosen in (hashes >= cut, hashes < cut)]

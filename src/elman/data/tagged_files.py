@@ -18,6 +18,7 @@ from elman.data.sources import NAMED_TAGGED
 from elman.data.tagged import Form, Layout, TaggedSentence
 from elman.data.textfile import JSON_LINES, decompress, json_value, mended, open_binary, uncompressed
 from elman.errors import UserError, nearest
+from elman.remedies import remedy_for_reader
 
 SPACES = re.compile(r"[ \t]+")
 ROW = re.compile(r"[1-9][0-9]*([-.][0-9]+)?(\t[^\t\n]*){9}")  # of CoNLL-U
@@ -124,7 +125,7 @@ def parse_tokens(line: str, key: str | None) -> TaggedSentence:
             lists = " and ".join(f'"{name}"' for name in names)
             keys = f"the keys {', '.join(list(record)[:5]) or '(none)'}"
             got = f'"{name}": {reprlib.repr(values)}' if name in record else keys
-            remedy = "--set data.column=KEY names another key of the tags"
+            remedy = remedy_for_reader("--set data.column=KEY names another key of the tags")
             raise ValueError(f"expected an object with the lists {lists}, got {got}; {remedy}")
         for value in values:
             if not isinstance(value, str) or not value:

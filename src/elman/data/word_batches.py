@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from elman.data.batches import BLUR, cut_batches
+from elman.data.batches import cut_batches
 from elman.data.epoch_batches import EpochBatches, shuffled
 from elman.data.lanes import NOT_COUNTED
 from elman.data.spans import mended
@@ -20,6 +20,7 @@ from elman.distributed import ALONE, Ranks
 
 Integers = npt.NDArray[np.int64]
 
+BLUR = 0.1  # sentences whose lengths differ by a smaller part may change places
 MOST_CHARACTERS = 32  # of a word: of a longer one, those at both ends
 
 

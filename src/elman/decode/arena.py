@@ -124,14 +124,21 @@ def arena_of(model: LanguageModel, *, int8: bool = False) -> Arena:
     Raises:
         UserError: the compiled core cannot do so with `int8`.
     """
+    arena = arena_in_core(model, int8=int8)
+    return StateRows(model) if arena is None else arena
+
+
+def arena_in_core(model: LanguageModel, *, int8: bool = False) -> Arena | None:
+    """The compiled core's arena of a model, whose rows do not change each other's numbers; None where it has none."""
     from elman.decode.native_arena import NativeRows, why_not_native
+    from elman.decode.transformer_arena import TransformerRows, why_not_rows
 
     why_not = why_not_native(model, int8=int8)
     if why_not is None:
         return NativeRows(model, int8=int8)
     if int8:
         raise UserError("int8", expected="a model whose steps the compiled core takes", got=why_not)
-    return StateRows(model)
+    return TransformerRows(model) if why_not_rows(model) is None else None
 
 
 class StateRows(Arena):

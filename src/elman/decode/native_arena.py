@@ -7,10 +7,9 @@ tokens of a row are read or written.
 from __future__ import annotations
 
 import ctypes
-import math
 from collections.abc import Sequence
 from itertools import chain
-from typing import cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +17,8 @@ from torch import Tensor
 
 from elman.arrays import Floats, Numbers
 from elman.decode.arena import Arena, Draw, RowMemory, WrittenRows
-from elman.errors import UserError
-from elman.kernels.native.arena import ArenaCall, ArenaDraw
+from elman.decode.core_calls import DrawnSteps, address, check_tokens, fill
+from elman.kernels.native.arena import ArenaCall
 from elman.kernels.native.library import run
 from elman.models.language_model import LanguageModel
 from elman.models.recurrent import RecurrentLM
@@ -103,9 +102,7 @@ class NativeRows(Arena):
         given = np.fromiter(chain.from_iterable(tokens[i] for i in order), np.int64, begins[-1])
         if not order:
             return order, begins[1:]
-        if given.min() < 0 or given.max() >= self.vocab_size:
-            expected = f"from 0 to {self.vocab_size - 1} (the vocabulary)"
-            raise UserError("tokens", expected=expected, got=f"{given.min()} to {given.max()}")
+        check_tokens(given, self.vocab_size)
         chosen = [slots[i] for i in order]
         self._call("arena_read", chosen, tokens=given, begins=begins, below=below, sums=sums)
         self._has_read.update(chosen)
@@ -128,44 +125,13 @@ class NativeRows(Arena):
         end: int | None = None,
     ) -> WrittenRows:
         assert self._has_read.issuperset(slots), "a row that has read nothing has no next token"
-        R = len(slots)
-        uniforms = np.array([draw.uniforms[:steps] for draw in draws], dtype=np.float64).reshape(R, steps)
-        options = (ArenaDraw * R)(*map(_options_of, draws))
-        tokens, counts = np.full((R, steps), -1), np.zeros(R, np.int64)
-        below, sums = np.zeros((R, steps)), np.ones((R, steps))
-        self._call(
-            "arena_write",
-            slots,
-            steps=steps,
-            uniforms=uniforms,
-            draws=ctypes.addressof(options),
-            banned=np.array(banned, np.int64),
-            banned_count=len(banned),
-            end=-1 if end is None else end,
-            written=tokens,
-            below=below,
-            sums=sums,
-            counts=counts,
-        )
-        return WrittenRows(tokens, below - np.log(sums), np.where(counts < 0, -1 - counts, counts))
+        writing = DrawnSteps(draws, steps, banned=banned, end=end)
+        self._call("arena_write", slots, **writing.fields)
+        return writing.rows
 
-    def _call(self, name: str, slots: Sequence[int], **fields: Tensor | Numbers | int | None) -> None:
-        """A call of the core; arrays and tensors as their addresses."""
+    def _call(self, name: str, slots: Sequence[int], **fields: Any) -> None:
+        """A call of the core."""
         places = np.array(slots, np.int64)
         given = ArenaCall(ctypes.pointer(self._arranged.given), len(slots), self._memory.data_ptr(), address(places))
-        for field, value in fields.items():
-            if isinstance(value, Tensor):
-                value = value.data_ptr()
-            setattr(given, field, address(value) if isinstance(value, np.ndarray) else value)
+        fill(given, fields)
         run(name, self._memory.dtype, given)
-
-
-def address(array: Numbers) -> int:
-    """Of an array's first number."""
-    assert array.flags.c_contiguous
-    return cast(int, array.__array_interface__["data"][0])
-
-
-def _options_of(draw: Draw) -> ArenaDraw:
-    floor = math.log(draw.min_p) if draw.min_p else -math.inf
-    return ArenaDraw(draw.temperature, 2.0 if draw.top_p is None else draw.top_p, floor, draw.top_k or 0)

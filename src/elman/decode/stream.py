@@ -12,10 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from elman.decode.arena import Draw, RowMemory
+from elman.decode.arena import Arena, Draw, RowMemory, arena_in_core
 from elman.decode.generation import generate, prefill
 from elman.decode.hypotheses import no_probabilities
-from elman.decode.native_arena import NativeRows, why_not_native
 from elman.decode.sampling import sample
 from elman.models import LanguageModel
 from elman.state import State
@@ -52,8 +51,9 @@ def stream(
     `numbers` are those of `sampling.sample`, which explains the filters; some may be taken and not used.
     """
     filters = (temperature, top_k, top_p, min_p)
-    if why_not_native(model) is None:
-        yield from _in_arena(NativeRows(model), prompt, numbers, most, filters, state, banned, end)
+    arena = arena_in_core(model)
+    if arena is not None:
+        yield from _in_arena(arena, prompt, numbers, most, filters, state, banned, end)
         return
     draw = partial(sample, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
 
@@ -71,7 +71,7 @@ def _same(state: State) -> State:
 
 
 def _in_arena(
-    arena: NativeRows,
+    arena: Arena,
     prompt: Sequence[int],
     numbers: Iterator[float],
     most: int,
@@ -98,7 +98,7 @@ def _in_arena(
         at_once = 2 * at_once if seconds < LONGEST / 2 else max(at_once // 2, 1) if seconds > LONGEST else at_once
 
 
-def _read_in(arena: NativeRows, row: RowMemory, tokens: Sequence[int]) -> State:
+def _read_in(arena: Arena, row: RowMemory, tokens: Sequence[int]) -> State:
     """The state after more tokens than a row has read."""
     slot = arena.admit(row)
     arena.read([slot], [tokens])
@@ -112,7 +112,7 @@ def read(model: LanguageModel, tokens: Sequence[int], state: State | None = None
     """The state after `state` and tokens, of which there may be none: the very one that `stream` would come to."""
     if not tokens:
         return state
-    if why_not_native(model) is None:
-        arena = NativeRows(model)
+    arena = arena_in_core(model)
+    if arena is not None:
         return _read_in(arena, RowMemory(model.initial_state(1) if state is None else state, None), tokens)
     return prefill(model, [list(tokens)], state)[1]

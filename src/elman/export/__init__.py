@@ -40,8 +40,8 @@ def export(
         options: fields of `ExportOptions`.
 
     Raises:
-        UserError: the format has no such option, or cannot hold the model; the written model computes something
-            else; or a place is not free.
+        UserError: the format has no such option, or cannot hold the model; something is held of the model; the written
+            model computes something else; or a place is not free.
 
     >>> exported = export("runs/demo", to="safetensors", path="demo.safetensors")
     >>> [*exported.files], exported.checks
@@ -49,12 +49,14 @@ def export(
     """
     from elman.export.exported import check_free, write_files
     from elman.export.options import make_options
+    from elman.models.weights import refuse_held
     from elman.runs import load
 
     format = format_named(to)
     chosen = make_options(format, options)
     writer, path = format.load(), Path(path)
     loaded = load(run) if isinstance(run, str | Path) else run
+    refuse_held(loaded.model)
     check_free(writer.places(loaded, path), overwrite=overwrite, run=Path(loaded.path))
     exported: Exported = writer.write(loaded, path, chosen, say)
     write_files(exported.contents, overwrite=overwrite, run=Path(loaded.path))

@@ -109,10 +109,10 @@ def check_free(paths: Iterable[Path], *, overwrite: bool, run: Path) -> None:
             atomic.check_replaceable(path)
             if path.is_file() or path.is_symlink():
                 if run.resolve() in path.resolve().parents:
-                    remedy = "choose another place (-o)"
+                    remedy = "choose another place"
                     raise UserError(f"{path} is a file of the run: it is not replaced", remedy=remedy, exit_code=2)
                 if not overwrite:
-                    remedy = "replace it (--overwrite) or choose another place (-o)"
+                    remedy = "replace it (--overwrite) or choose another place"
                     raise UserError(f"{path} already exists", remedy=remedy, exit_code=2)
             atomic.check_writable(path)
 

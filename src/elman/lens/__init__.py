@@ -32,17 +32,10 @@ from elman.lens.clipping import ClippingHistory, clipping_history, cosine_after_
 from elman.lens.decay import Decay, fit_decay
 from elman.lens.gates import LayerGates, read_gates
 from elman.lens.gradient_flow import Flow, GradientFlow, gradient_flow
-from elman.lens.intervention import (
-    Intervention,
-    LayerDescription,
-    check_interventions,
-    count_heads,
-    describe_layers,
-    hold,
-    interventions,
-)
+from elman.lens.intervention import Intervention, check_interventions, hold, interventions
 from elman.lens.jacobian import StepJacobian, step_jacobian
 from elman.lens.jacobian_product import JacobianProduct, jacobian_product
+from elman.lens.places import HoldablePlace, places
 from elman.lens.source import AlignmentScores, loss_gradients, score_alignment, source_gradients
 from elman.lens.tracking import Tracker, path_in_plane, text_features, track
 from elman.lens.truncation import Truncation, truncation
@@ -56,9 +49,9 @@ __all__ = [
     "Flow",
     "GradientFlow",
     "HeadScores",
+    "HoldablePlace",
     "Intervention",
     "JacobianProduct",
-    "LayerDescription",
     "LayerGates",
     "LayerVisit",
     "StepJacobian",
@@ -68,8 +61,6 @@ __all__ = [
     "check_interventions",
     "clipping_history",
     "cosine_after_clipping",
-    "count_heads",
-    "describe_layers",
     "fit_decay",
     "gates_of_unit",
     "gradient_flow",
@@ -80,6 +71,7 @@ __all__ = [
     "loss_gradients",
     "most_active",
     "path_in_plane",
+    "places",
     "previous_token_scores",
     "read_gates",
     "score_alignment",

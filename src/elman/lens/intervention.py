@@ -12,31 +12,29 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast
 
 import torch
 from pydantic import Field, ValidationError, model_validator
 from torch import Tensor, nn
 
-from elman.cells import Hold, cell_named
+from elman.cells import Hold
 from elman.errors import UserError
 from elman.lens.observe import twin
-from elman.lens.visit import LAYERS, own_layer
-from elman.nn.attention import Attention
+from elman.lens.places import ATTENTION, HeadsTarget, HoldablePlace, Target, find_places
 from elman.nn.recurrent import Recurrent
 from elman.settings import LAYERS as MOST_LAYERS
 from elman.settings import UNITS, Section, complaint
 
 M = TypeVar("M", bound=nn.Module)
-DIRECTIONS = ("forward", "reverse")
+NAMED = 12  # places that an error names
 
 
 class Intervention(Section):
     """A value, and where it is held: layers and heads count from 1, units from 0.
 
-    >>> Intervention(layer=1, gate="f", unit=5, value=1.0)
-    Intervention(layer=1, state=None, gate='f', head=None, unit=5, value=1.0, direction='forward')
+    >>> Intervention(layer=1, gate="f", unit=5, value=1.0).gate
+    'f'
     """
 
     layer: int = Field(ge=1, le=MOST_LAYERS)
@@ -45,7 +43,9 @@ class Intervention(Section):
     head: int | None = Field(None, ge=1, description="or the output of a head of attention")
     unit: int | None = Field(None, ge=0, lt=UNITS, description="none: every unit")
     value: float = 0.0
-    direction: Literal["forward", "reverse"] = "forward"
+    direction: Literal["forward", "reverse"] = Field("forward", description="of a layer that reads in both")
+    attention: Literal["self", "cross"] = Field("self", description="of a head; cross: a decoder's, to the source")
+    part: Literal["encoder", "decoder"] | None = Field(None, description="of an encoder-decoder; none: the decoder")
 
     @model_validator(mode="after")
     def _one(self) -> Intervention:
@@ -57,21 +57,13 @@ class Intervention(Section):
             raise ValueError(f"a gate: expected a value from 0 to 1, got {self.value:g}")
         return self
 
-
-@dataclass(frozen=True)
-class LayerDescription:
-    """A recurrent layer in one direction: what can be watched and held.
-
-    >>> from elman.nn import GRU
-    >>> describe_layers(GRU(3, 8))[0]
-    LayerDescription(name='layer 1', cell='gru', units=8, states=['h'], gates=['r', 'z'])
-    """
-
-    name: str  # as a `LayerVisit` has it: "layer 1", "layer 1 reverse"
-    cell: str
-    units: int
-    states: Sequence[str]
-    gates: Sequence[str]
+    @property
+    def place(self) -> str:
+        """The name of the place that is asked for, as `places` has names of such places."""
+        layer = f"{self.part or ''} layer {self.layer}".strip()
+        if self.head is not None:
+            return f"{ATTENTION[self.attention]} of {layer}"
+        return layer if self.direction == "forward" else f"{layer} {self.direction}"
 
 
 def interventions(asked: Iterable[Mapping[str, Any]]) -> list[Intervention]:
@@ -87,61 +79,25 @@ def interventions(asked: Iterable[Mapping[str, Any]]) -> list[Intervention]:
         raise complaint(error, exit_code=2) from None
 
 
-def describe_layers(part: nn.Module) -> list[LayerDescription]:
-    """The recurrent layers in a module, in the order in which it holds them; no model is read.
-
-    >>> [layer.name for layer in describe_layers(nn.LSTM(3, 8, num_layers=2, bidirectional=True))]
-    ['layer 1 forward', 'layer 1 reverse', 'layer 2 forward', 'layer 2 reverse']
-    """
-    found: list[LayerDescription] = []
-    for number, (_, layer, depth) in enumerate(_recurrent(part), 1):
-        cell = cell_named(layer.cell)
-        states, units = [state.name for state in cell.states if state.mixes], layer.hidden_sizes[depth]
-        for direction in DIRECTIONS[: layer.num_directions]:
-            name = f"layer {number} {direction}" if layer.bidirectional else f"layer {number}"
-            found.append(LayerDescription(name, layer.specification.name, units, states, list(cell.gates)))
-    return found
-
-
-def count_heads(part: nn.Module) -> tuple[int, int] | None:
-    """How many layers of self-attention a module holds, and how many heads each has; None where there are none.
-
-    >>> from elman.models import build
-    >>> count_heads(build({"model": "transformer", "vocab_size": 9, "hidden_size": 8, "num_heads": 2, "num_layers": 3}))
-    (3, 2)
-    """
-    layers = [module for module in part.modules() if isinstance(module, Attention)]
-    return (len(layers), layers[0].num_heads) if layers else None
-
-
-def check_interventions(part: nn.Module, held: Sequence[Intervention]) -> None:
-    """Raise `UserError` where the layers in a module have no such state, gate, unit or head.
+def check_interventions(model: nn.Module, held: Sequence[Intervention], part: str | None = None) -> None:
+    """Raise `UserError` where a model has no such state, gate, unit or head; `part` is that of `hold`.
 
     >>> check_interventions(nn.LSTM(3, 8), [Intervention(layer=1, gate="z")])
     Traceback (most recent call last):
-    elman.errors.UserError: gate of layer 1: expected gate i or f or o, got 'z'
+    elman.errors.UserError: layer 1: expected state h or c, or gate i, f or o, got gate 'z'
     """
-    recurrent = _recurrent(part) if held else []
-    attention = [module for module in part.modules() if isinstance(module, Attention)]
-    for one in held:
-        layers, what = (recurrent, "a recurrent layer") if one.head is None else (attention, "elman's self-attention")
-        if one.layer > len(layers):
-            expected = f"from 1 to {len(layers)}" if layers else f"{what}, of which the model has none"
-            raise UserError("layer", expected=expected, got=one.layer, exit_code=2)
-        if one.head is None:
-            _check(one, *recurrent[one.layer - 1][1:])
-        elif one.head > (heads := attention[one.layer - 1].num_heads):
-            raise UserError("head", expected=f"from 1 to {heads}", got=one.head, exit_code=2)
+    _targets(model, held, part)
 
 
-def hold(model: M, held: Sequence[Intervention], part: str = "") -> M:
+def hold(model: M, held: Sequence[Intervention], part: str | None = None) -> M:
     """A model that shares its weights with this one, and in which units, gates and heads are held.
 
     Args:
         model: any module that holds, or is, recurrent layers of `elman.nn` or `torch.nn`, or attention of elman's
             models; it stays as it is.
-        held: what is held; a head's output before the matrix that mixes heads.
-        part: the name of the submodule whose layers are counted; by default all of the model's.
+        held: what is held; a head's output before the matrix that mixes heads. The attention of a recurrent decoder
+            is one head of its last layer, whose output is the context.
+        part: the name of the submodule whose layers are counted; by default as `places` says.
 
     Raises:
         UserError: there is no such layer, state, gate, unit or head.
@@ -152,50 +108,70 @@ def hold(model: M, held: Sequence[Intervention], part: str = "") -> M:
     >>> bool((held(x)[0] != layer(x)[0])[1:].any()), held.weight_hh_l0 is layer.weight_hh_l0
     (True, True)
     """
-    check_interventions(model.get_submodule(part), held)
     made = twin(model)
-    layers = _recurrent(made.get_submodule(part))
-    holds: dict[tuple[int, str], list[Intervention]] = {}
-    for one in held:
-        if one.head is not None:
-            _hold_head(made.get_submodule(part), one.layer, one.head, one.value)
+    holds: dict[tuple[str, int, int], tuple[Recurrent, list[Intervention]]] = {}
+    for one, target in zip(held, _targets(made, held, part), strict=True):
+        if isinstance(target, HeadsTarget):
+            made = _put(made, target.path, _with_head(made.get_submodule(target.path), target, one))
         else:
-            holds.setdefault((one.layer, one.direction), []).append(one)
-    for (number, direction), ones in holds.items():
-        path, layer, depth = layers[number - 1]
-        layer.holds = {**layer.holds, (depth, DIRECTIONS.index(direction)): _hold_of(ones)}
-        made = _put(made, f"{part}.{path}".strip("."), layer)
+            path, layer, depth, direction = target
+            holds.setdefault((path, depth, direction), (layer, []))[1].append(one)
+    for (path, depth, direction), (layer, ones) in holds.items():
+        layer.holds = {**layer.holds, (depth, direction): _hold_of(ones)}
+        made = _put(made, path, layer)
+    if held:
+        cast(Any, made).interventions = (*getattr(model, "interventions", ()), *held)
     return made
 
 
-def _recurrent(part: nn.Module) -> list[tuple[str, Recurrent, int]]:
-    """The path of each recurrent layer's module, elman's own layer that computes as the module, and the depth in it."""
-    modules = [(path, own_layer(module)) for path, module in part.named_modules() if isinstance(module, LAYERS)]
-    return [(path, layer, depth) for path, layer in modules for depth in range(layer.num_layers)]
+def _targets(model: nn.Module, held: Sequence[Intervention], part: str | None) -> list[Target]:
+    """What each intervention holds something of."""
+    found = find_places(model, part) if held else []
+    return [_target(one, found) for one in held]
 
 
-def _put(model: M, path: str, layer: Recurrent) -> M:
+def _target(one: Intervention, found: Sequence[tuple[HoldablePlace, Target]]) -> Target:
+    parted = any("part" in place.address for place, _ in found)  # then it is the decoder that has no name
+    names: dict[str, Any] = {"layer": one.layer, "part": None if parted and one.part == "decoder" else one.part}
+    names |= {"attention": one.attention} if one.head is not None else {"direction": one.direction}
+    for place, target in found:
+        address = {"part": None, "attention": "self", "direction": "forward", **place.address}
+        if bool(place.heads) == (one.head is not None) and all(address[name] == names[name] for name in names):
+            _check(one, place, target)
+            return target
+    known = [place.name for place, _ in found]
+    there = " or ".join(known[:NAMED]) + (f" or … {known[-1]}" if len(known) > NAMED else "")
+    expected = there or "a model with recurrent layers or attention"
+    raise UserError("a place to hold", expected=expected, got=one.place, exit_code=2)
+
+
+def _check(one: Intervention, place: HoldablePlace, target: Target) -> None:
+    """Raise `UserError` where a place has no such thing to hold."""
+    if isinstance(target, HeadsTarget):
+        if one.head is not None and one.head > place.heads:
+            expected = f"from 1 to {place.heads}, of {place.name}"
+            raise UserError("head", expected=expected, got=one.head, exit_code=2)
+        return
+    kind, name = ("state", one.state) if one.state is not None else ("gate", one.gate)
+    if name not in (place.states if kind == "state" else place.gates):
+        known = [f"{what} {_any_of(some)}" for what, some in (("state", place.states), ("gate", place.gates)) if some]
+        raise UserError(place.name, expected=", or ".join(known), got=f"{kind} {name!r}", exit_code=2)
+    if one.unit is not None and one.unit >= (size := target.size(cast(str, name))):
+        raise UserError("unit", expected=f"from 0 to {size - 1}, of {place.name}", got=one.unit, exit_code=2)
+
+
+def _any_of(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _put(model: M, path: str, layer: nn.Module) -> M:
     """The layer in place of the module at a path."""
     if not path:
         return cast(M, layer)
     parent, _, name = path.rpartition(".")
     setattr(model.get_submodule(parent), name, layer)
     return model
-
-
-def _check(one: Intervention, layer: Recurrent, depth: int) -> None:
-    """Raise `UserError` where a recurrent layer has no such thing to hold."""
-    cell = cell_named(layer.cell)
-    kind, name = ("gate", one.gate) if one.gate is not None else ("state", one.state)
-    names = list(cell.gates) if one.gate is not None else [state.name for state in cell.states if state.mixes]
-    if name not in names:
-        expected = f"{kind} {' or '.join(names)}" if names else f"no {kind}, for {cell.layer} has none"
-        raise UserError(f"{kind} of layer {one.layer}", expected=expected, got=repr(name), exit_code=2)
-    if one.direction == "reverse" and not layer.bidirectional:
-        raise UserError("direction", expected="forward, the only one of the layer", got="reverse", exit_code=2)
-    size = (layer.proj_size if name == "h" else 0) or layer.hidden_sizes[depth]
-    if one.unit is not None and one.unit >= size:
-        raise UserError("unit", expected=f"from 0 to {size - 1}, of layer {one.layer}", got=one.unit, exit_code=2)
 
 
 def _hold_of(held: Sequence[Intervention]) -> Hold:
@@ -212,10 +188,11 @@ def _hold_of(held: Sequence[Intervention]) -> Hold:
 
 
 @torch.no_grad()
-def _hold_head(part: nn.Module, layer: int, head: int, value: float) -> None:
-    """Let a head's output be the value: its columns of the matrix that mixes heads act on a constant."""
-    attention = [module for module in part.modules() if isinstance(module, Attention)][layer - 1]
-    attention.out = copy.deepcopy(attention.out)
-    columns = attention.out.weight[:, (head - 1) * attention.head_size : head * attention.head_size]
-    attention.out.bias.add_(columns.sum(1), alpha=value)
+def _with_head(mixing: nn.Module, target: HeadsTarget, one: Intervention) -> nn.Module:
+    """The matrix that mixes heads, on which a head's output acts as a constant: the value."""
+    made = copy.deepcopy(cast(nn.Linear, mixing))
+    begin = target.first + (cast(int, one.head) - 1) * target.size
+    columns = made.weight[:, begin : begin + target.size]
+    made.bias.add_(columns.sum(1), alpha=one.value)
     columns.zero_()
+    return made

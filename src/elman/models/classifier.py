@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +59,7 @@ class Classifier(nn.Module):
     torch.Size([4, 3])
     """
 
+    memory_part: ClassVar[str] = "encoder"
     temperature: Tensor
     thresholds: Tensor
 

@@ -43,6 +43,7 @@ class EncoderDecoder(nn.Module, ABC):
     vocab_size: int  # of the target
     joint: bool  # whether source and target share one embedding
     output_layer: nn.Linear  # makes logits of hidden states
+    memory_part: ClassVar[str] = "decoder"  # what writes the target: the encoder has read the source before
     time_major: ClassVar[bool] = False  # whether the embeddings look up tokens (T, B)
 
     @property

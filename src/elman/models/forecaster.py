@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +72,7 @@ class SeriesForecaster(nn.Module):
     (torch.Size([5, 6]), torch.Size([5, 6, 3]))
     """
 
+    memory_part: ClassVar[str] = "encoder"
     settings: Any  # of `FORECASTER_SETTINGS`; every setting is an attribute of the model too
     widths: Tensor  # (H, Q)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,8 @@ class LayeredClassifier(Classifier):
     numbers before. One probability is that of the second of two classes. A value that is NaN is read as 0. Raises
     `UserError` where the layers do not fit.
     """
+
+    memory_part: ClassVar[str] = "network"
 
     def __init__(
         self,

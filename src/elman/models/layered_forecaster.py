@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,8 @@ class LayeredForecaster(SeriesForecaster):
     newest step. Values are in the units of the data, and a missing one is read as 0. There are no quantiles before a
     validation: `widths` begin as 0. Raises `UserError` where the layers do not fit.
     """
+
+    memory_part: ClassVar[str] = "network"
 
     def __init__(
         self, *, past_steps: int, horizon: int, network: Mapping[str, Any], channels: Sequence[int] = (0, 0, 0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -23,6 +23,8 @@ class LayeredTagger(Tagger):
     `model(words)[0]` is the framework's own output (B, T, K); `scores` are the logits of the tags. One output is the
     probability of the second of two tags. Raises `UserError` where the layers do not fit.
     """
+
+    memory_part: ClassVar[str] = "network"
 
     def __init__(
         self,

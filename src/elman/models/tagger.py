@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +48,8 @@ class Tagger(nn.Module):
     >>> model(words, spelling, characters)[0].shape
     torch.Size([1, 2, 2])
     """
+
+    memory_part: ClassVar[str] = "encoder"
 
     def __init__(
         self,

@@ -40,11 +40,16 @@ def is_recordable(model: nn.Module) -> bool:
         and choose(weight.device, weight.dtype) == "native"
         and not (model.training or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"))
         and getattr(model, "norm", None) != "post"
-        and all(
-            (type(part) in PLAIN or type(part).__module__.startswith("elman."))
-            and not (part._forward_hooks or part._forward_pre_hooks)
-            for part in model.modules()
-        )
+        and is_plain(model)
+    )
+
+
+def is_plain(model: nn.Module) -> bool:
+    """Whether every part of a model is what it seems, and nobody looks into it."""
+    return all(
+        (type(part) in PLAIN or type(part).__module__.startswith("elman."))
+        and not (part._forward_hooks or part._forward_pre_hooks)
+        for part in model.modules()
     )
 
 

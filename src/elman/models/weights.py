@@ -24,7 +24,7 @@ def read_shapes(path: Path, *, remedy: str = "") -> dict[str, tuple[int, ...]]:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     except reading.Missing:
         raise reading.Missing(
-            f"{path}: not there yet", remedy="the training has not validated a model so far; --resume it"
+            f"{path}: not there yet", remedy="the training has not validated a model so far; go on with it (--resume)"
         ) from None
     except (safetensors.SafetensorError, OSError) as error:
         raise UserError(f"{path} is damaged ({error})", remedy=remedy) from None
@@ -51,3 +51,15 @@ def load_weights(model: nn.Module, path: Path, *, remedy: str = "") -> None:
     except (safetensors.SafetensorError, OSError) as error:
         raise UserError(f"{path} is damaged ({error})", remedy=remedy) from None
     model.load_state_dict(weights, strict=False)  # a tied matrix is filled under one of its names
+
+
+def refuse_held(model: nn.Module) -> None:
+    """Raise `UserError` where something is held of a model that is to be written: a file would not have all of it.
+
+    `elman.lens.hold` leaves what it holds as the model's `interventions`.
+    """
+    if held := getattr(model, "interventions", ()):
+        remedy = "write the run whose model was held"
+        raise UserError(
+            "a model to write", expected="one as it was trained", got=f"{held[0].place} held", remedy=remedy
+        )

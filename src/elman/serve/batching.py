@@ -246,6 +246,7 @@ class Batcher:
         job.finish(answer, error)
         self.counts.of_work(time.perf_counter() - job.asked, failed=error is not None)
         job.tell([])
+        job.on_events = None  # whoever listens has the job: together they would wait for the garbage collector
 
 
 def _told(error: Exception) -> UserError:

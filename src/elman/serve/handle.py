@@ -77,6 +77,9 @@ class Session:
     def feed(self, **given: Any) -> dict[str, Any]:
         """Read something: `text`, `tokens`, `values` or `units`; and return what the model says then.
 
+        `set`, such as [{"layer": 1, "state": "h", "unit": 5, "value": 0.5}], holds units, gates and heads meanwhile;
+        `elman.lens.places` lists what there is.
+
         Raises:
             UserError: the model does not read such a thing, or the session is busy, or ended.
         """

@@ -46,8 +46,14 @@ class Trail:
             if last + self.spacing <= each.position < memory.position and not entries(each.state):
                 self.snapshots.append(each)
         if held and units:
-            self.held.append((before.position, memory.position, held))
-            self.pins |= {before.position: before, memory.position: memory}
+            first = before.position
+            if self.held and self.held[-1][1:] == (first, held):  # as in the request before
+                first, *_ = self.held.pop()
+                self.pins.pop(before.position, None)
+            else:
+                self.pins[first] = before
+            self.held.append((first, memory.position, held))
+            self.pins[memory.position] = memory
         while len(self.snapshots) > MOST:
             self.snapshots, self.spacing = self.snapshots[1::2], 2 * self.spacing
         self.units += units

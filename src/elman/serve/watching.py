@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -17,7 +17,8 @@ from pydantic import ConfigDict, Field
 
 from elman.arrays import Floats
 from elman.errors import UserError
-from elman.lens import count_heads, describe_layers, hold, interventions, most_active
+from elman.lens import hold, interventions, most_active, places
+from elman.lens.places import memory_of
 from elman.serve.session import Trail
 from elman.tasks.configuration import make_section
 from elman.tasks.exchange import Trained
@@ -26,6 +27,7 @@ from elman.tasks.watching import Watched, WatchOptions
 
 MOST_UNITS = 2000  # of a session that are watched at once
 MOST_VALUES = 4_000_000  # of states in an answer
+LAYER = ("name", "cell", "units", "states", "gates")  # what is said of a layer
 CONTEXT = 64  # units before a piece that its text may go on from
 
 TextOf = Callable[[Sequence[Unit]], list[str]]
@@ -49,11 +51,15 @@ class TrailStretch(NamedTuple):
     held: Sequence[Mapping[str, Any]]
 
 
-def stretches(trail: Trail, begin: int, end: int) -> Iterator[TrailStretch]:
-    """The units of a trail from a position to another, parted where something began or ceased to be held."""
-    borders = sorted({begin, end, *(at for first, last, _ in trail.held for at in (first, last) if begin < at < end)})
+def stretches(trail: Trail, begin: int, end: int, *, lag: int = 0) -> Iterator[TrailStretch]:
+    """The units of a trail from a position to another, parted where something began or ceased to be held.
+
+    `lag`: what is told of a unit happened so many units before it.
+    """
+    changes = {at + lag for first, last, _ in trail.held for at in (first, last)}
+    borders = sorted({begin, end, *(at for at in changes if begin < at < end)})
     for first, last in pairwise(borders):
-        memory = trail.nearest(first)
+        memory = trail.nearest(max(first - lag, trail.base.position))
         units, held = trail.ahead(memory, last)
         yield TrailStretch(memory, units, first - memory.position, held)
 
@@ -81,7 +87,9 @@ def watch(run: Trained, trail: Trail, text_of: TextOf, asked: Mapping[str, Any])
         raise UserError("a piece", expected=f"at most {MOST_UNITS:,} units", got=f"{end - begin:,}")
     if (at := options.attention_at) is not None and not begin <= at < end:
         raise UserError("attention_at", expected=f"a place from {begin} to {end - 1}", got=at)
-    found = _joined([_watched(run, stretch, options) for stretch in stretches(trail, begin, end)])
+    parts = list(stretches(trail, begin, end, lag=run.task.watch_lag))
+    lengths = [len(part.units) - part.skip for part in parts]
+    found = _joined([_watched(run, part, options) for part in parts], lengths)
     states = _chosen(found.states, options.units)
     if (size := sum(part["values"].size for part in states.values())) > MOST_VALUES:
         raise UserError(
@@ -103,28 +111,42 @@ def _watched(run: Trained, stretch: TrailStretch, options: PieceOptions) -> Watc
     at = options.attention_at
     if at is not None and not memory.position + skip <= at < memory.position + len(units):
         options = options.model_copy(update={"attention_at": None})
-    model = hold(run.model, interventions(held), run.task.memory_part(run.model))
-    return run.task.watch(replace(run, model=model), memory, units, skip, options)
+    return run.task.watch(run.with_model(hold(run.model, interventions(held))), memory, units, skip, options)
 
 
-def _joined(parts: Sequence[Watched]) -> Watched:
-    """One after the other."""
+def _joined(parts: Sequence[Watched], lengths: Sequence[int]) -> Watched:
+    """Parts of so many units, one after the other; NaN where a part does not show what others show."""
     if len(parts) < 2:
         return parts[0] if parts else Watched()
-    first, *_ = parts
-
-    def joined(every: Sequence[Any]) -> Any:
-        return np.concatenate(every) if isinstance(every[0], np.ndarray) else [one for part in every for one in part]
-
+    layers = dict.fromkeys(layer for part in parts for layer in part.gates)
+    told = [name for name in parts[0].told if all(name in part.told for part in parts)]
     return Watched(
-        {name: joined([part.states[name] for part in parts]) for name in first.states},
-        {
-            layer: {name: joined([part.gates[layer][name] for part in parts]) for name in gates}
-            for layer, gates in first.gates.items()
-        },
+        _in_a_row([part.states for part in parts], lengths),
+        {layer: _in_a_row([part.gates.get(layer, {}) for part in parts], lengths) for layer in layers},
         next((part.attention for part in parts if part.attention is not None), None),
-        {name: joined([part.told[name] for part in parts]) for name in first.told},
+        {name: _in_one([part.told[name] for part in parts]) for name in told},
     )
+
+
+def _in_a_row(every: Sequence[Mapping[str, Floats]], lengths: Sequence[int]) -> dict[str, Floats]:
+    """By name, arrays of so many units each: NaN of the units of those that have no such array."""
+    shapes = {name: values.shape[1:] for one in every for name, values in one.items()}
+    return {
+        name: np.concatenate(
+            [one.get(name, np.full((length, *shape), np.nan)) for one, length in zip(every, lengths, strict=True)]
+        )
+        for name, shape in shapes.items()
+    }
+
+
+def _in_one(every: Sequence[Any]) -> Any:
+    """Lists, or arrays; a matrix that is less wide than others has NaN on the right."""
+    if not isinstance(every[0], np.ndarray):
+        return [one for part in every for one in part]
+    if every[0].ndim == 2:
+        most = max(part.shape[1] for part in every)
+        every = [np.pad(part, ((0, 0), (0, most - part.shape[1])), constant_values=np.nan) for part in every]
+    return np.concatenate(every)
 
 
 def _chosen(states: Mapping[str, Floats], asked: int | Sequence[int]) -> dict[str, Any]:
@@ -147,11 +169,15 @@ def _chosen(states: Mapping[str, Floats], asked: int | Sequence[int]) -> dict[st
 
 
 def describe_memory(run: Trained) -> dict[str, Any]:
-    """What can be watched and held of a run's model: "layers", and "heads", None where there is no self-attention."""
-    part = run.model.get_submodule(run.task.memory_part(run.model))
-    heads = count_heads(part)
-    told = None if heads is None else {"layers": heads[0], "heads": heads[1]}
-    return {"layers": [asdict(layer) for layer in describe_layers(part)], "heads": told}
+    """What can be watched of a run's model: "layers", and "heads", None where there is no self-attention; and "places".
+
+    The places are those in which something can be held: `elman.lens.places`.
+    """
+    own = places(memory_of(run.model))
+    layers = [{name: getattr(place, name) for name in LAYER} for place in own if not place.heads]
+    attention = [place for place in own if place.heads and "attention" not in place.address]
+    heads = {"layers": len(attention), "heads": attention[0].heads} if attention else None
+    return {"layers": layers, "heads": heads, "places": [asdict(place) for place in places(run.model)]}
 
 
 def as_json(told: Any) -> Any:

@@ -12,7 +12,7 @@ translation: a translation model, elman, gru, lstm, mingru, slstm, transformer
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from elman.errors import UserError
@@ -60,8 +60,11 @@ class Recognition:
         return "; ".join([f"recognised as {self.task.name}: {self.reason}", *others])
 
 
-def recognise(data: Sources, valid: Sources = ()) -> Recognition:
+def recognise(data: Sources, valid: Sources = (), named: Iterable[str] = ()) -> Recognition:
     """The task of data for which nobody named one.
+
+    `named` are settings that a person gave. Where the data look like those of no task, the task that alone has such
+    settings of data is meant: the name of a column says what it holds.
 
     Raises:
         UserError: no task recognises the data: they look like something else.
@@ -72,17 +75,35 @@ def recognise(data: Sources, valid: Sources = ()) -> Recognition:
     'language-modelling'
     """
     found: list[tuple[Task, str]] = []
+    refusal = None
     for task in reversed(TASKS.values()):
-        if not found:
+        try:
             reason = task.recognises(data, valid)
-        else:
-            reason = None
-            with suppress(UserError):  # that of a task which refuses the data
-                reason = task.recognises(data, valid)
+        except UserError as error:  # what one task recognises, another may refuse
+            if not found:
+                refusal = error
+                break
+            continue
         if reason is not None:
             found.append((task, reason))
-    if not found:
-        what, remedy = " and ".join(map(str, data)), "name the task, and the columns where they have other names"
-        raise UserError(f"{what}: expected data for {', '.join(TASKS)}", remedy=remedy, exit_code=2)
-    (task, reason), *others = found
-    return Recognition(task, reason, tuple(others))
+    if found:
+        (task, reason), *others = found
+        return Recognition(task, reason, tuple(others))
+    if (meant := _of_settings(named)) is not None:
+        return meant
+    what, remedy = " and ".join(map(str, data)), "name the task, and the columns where they have other names"
+    raise refusal or UserError(f"{what}: expected data for {', '.join(TASKS)}", remedy=remedy, exit_code=2)
+
+
+def _of_settings(named: Iterable[str]) -> Recognition | None:
+    """The task that alone has the settings of data that a person named; None where there is no such task.
+
+    >>> _of_settings(["label", "hidden_size"]).reason, _of_settings(["hidden_size"])
+    ('no other has the setting label', None)
+    """
+    fields = {task: task.data.model_fields.keys() for task in TASKS.values()}
+    names = {name.removeprefix("data.") for name in named} & {name for every in fields.values() for name in every}
+    able = [task for task in TASKS.values() if names and names <= fields[task]]
+    return (
+        Recognition(able[0], f"no other has the setting {' and '.join(sorted(names))}", ()) if len(able) == 1 else None
+    )

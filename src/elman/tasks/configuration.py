@@ -88,7 +88,7 @@ def build(tree: dict[str, Any]) -> Settings:
     if kind not in (OWN, IMPORTED) and kind not in task.models:
         raise UserError(f"model: no kind called {kind!r}", remedy=_kind_remedy(str(kind), task), exit_code=2)
     if kind == IMPORTED and "network" not in (tree.get("model") or {}):
-        remedy = "elman import FILE -o RUN, then train with --from RUN"
+        remedy = "`elman import FILE -o RUN`, then train with --from RUN"
         raise UserError("a model of another framework comes from a file", remedy=remedy, exit_code=2)
     if isinstance(tree.get("budget"), str):
         tree["budget"] = parse_budget(tree["budget"])

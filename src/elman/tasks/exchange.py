@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from elman.data.sources import Progress as Progress  # offered to tasks beside `Say`
 from elman.errors import UserError
@@ -61,6 +61,10 @@ class Trained:
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self.codecs]
 
+    def with_model(self, model: Any) -> Self:
+        """The same with another model of the same outputs, such as a held one; see `elman.lens.hold`."""
+        return replace(self, model=model)
+
     @property
     def settings(self) -> Settings | None:
         """The run's settings; None where there is a model folder alone."""
@@ -98,6 +102,26 @@ class Answer:
     record: Mapping[str, Any]  # for programs; empty where there is nothing but `written`
     error: str = ""  # why there is no result
     written: bytes | None = None  # for people instead of `lines`: what was given, to the byte, and the answer in it
+
+
+PREDICTED = "predicted"
+"""The column, or the key, of the answers in a table or an object that is given back."""
+
+
+def table_in(memory: Sequence[Any]) -> list[Mapping[str, Any]] | None:
+    """The rows of the one table in memory that is asked about; None for inputs that are none."""
+    [*rows] = memory[0] if len(memory) == 1 and isinstance(memory[0], list) else ()
+    return rows if rows and all(isinstance(row, Mapping) for row in rows) else None
+
+
+def in_table(rows: Sequence[Mapping[str, Any]], answers: Iterable[Answer], say: Say) -> Answer:
+    """The rows of a table with the answer to each in a further column; None, and a line, where there is no answer."""
+    made = []
+    for row, answer in zip(rows, answers, strict=True):
+        if answer.error:
+            say(f"row {answer.number}: {answer.error}")
+        made.append({**row, PREDICTED: None if answer.error else answer.result})
+    return Answer(1, made, [], {})
 
 
 @dataclass(frozen=True)

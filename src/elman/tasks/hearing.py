@@ -6,30 +6,33 @@ that needs the whole reads again all that a session has read, which is then its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from elman.data.batches import cut_batches
 from elman.data.tokenizers import StreamDecoder, Tokenizer
 from elman.errors import UserError
+from elman.lens.intervention import check_interventions
 from elman.settings import Section
 from elman.state import State, concatenate, entries, row_of
 from elman.strict_json import finite
 from elman.tasks.configuration import make_section
+from elman.tasks.holding import HoldingOptions, HoldingRequest, Interventions
 from elman.tasks.listening import Memory, Unit, Work
 
+T = TypeVar("T")
 CHUNK = 256  # units of a work that are read in a round, so that a long one keeps nobody waiting
 TOGETHER = 8192  # units that are read together, padding included
 
 
-class Held(NamedTuple):
+class WholeMemory(NamedTuple):
     """The memory of a model that needs the whole: all that the session has read, as the model takes it."""
 
     inputs: Tensor  # (1, T, D)
@@ -41,12 +44,13 @@ class Held(NamedTuple):
 
 
 @dataclass(eq=False)
-class FeedRequest:
+class FeedRequest(HoldingRequest):
     """The request of a feed, which is one work's own: its units, and what was said of those that were read."""
 
     units: Sequence[Unit]
     inputs: Any = None  # of each unit, as the model takes it
     top: int | None = None  # how many of the most probable names an answer has
+    interventions: Interventions = ()
     before: Memory | None = None  # of the session, once the work has begun
     said: list[Any] = field(default_factory=list)  # of each piece
 
@@ -55,17 +59,20 @@ class FeedRequest:
         return len(self.units) - len(work.units)
 
 
-class Asked(Section):
+class Asked(HoldingOptions):
     """What every feed may ask for."""
 
     units: list[Any] | None = Field(None, description="What a session has read before, to be read again.")
     top: int | None = Field(None, ge=0, description="How many of the most probable names an answer has.")
 
 
-def one_form(kind: str, section: type[Asked], asked: Mapping[str, Any], forms: Sequence[str]) -> tuple[str, Any]:
+def one_form(
+    kind: str, section: type[Asked], asked: Mapping[str, Any], forms: Sequence[str], model: nn.Module
+) -> tuple[str, Any]:
     """The one form in which a feed is given, and the checked request.
 
-    Raises `UserError` for another kind of work, an unknown key, a wrong value, no form, and several forms.
+    Raises `UserError` for another kind of work, an unknown key, a wrong value, no form, several forms, and for what
+    cannot be held of the model.
     """
     if kind != "feed":
         raise UserError(kind, expected="a model that writes", got="one that reads", remedy="feed it")
@@ -74,6 +81,7 @@ def one_form(kind: str, section: type[Asked], asked: Mapping[str, Any], forms: S
     if len(given) != 1:
         expected, got = f"one of {', '.join((*forms, 'units'))}", " and ".join(given) or "none"
         raise UserError("feed", expected=expected, got=got)
+    check_interventions(model, made.set)
     return given[0], made
 
 
@@ -82,8 +90,8 @@ def in_batches(
 ) -> None:
     """Call `read` with works of nearly equal sizes, at most `TOGETHER` units with padding; `once`: with the first ones.
 
-    Works whose `read` fails are read by themselves, so that an error is that of its own work alone: such a work has its
-    memory from before it again. `read` changes a work only where it does not fail.
+    All works of a call hold the same. Works whose `read` fails are read by themselves, so that an error is that of its
+    own work alone: such a work has its memory from before it again. `read` changes a work only where it does not fail.
     """
     for work in works:
         work.request.before = work.request.before or work.memory
@@ -92,9 +100,22 @@ def in_batches(
         count = max(1, int(np.searchsorted(ends, TOGETHER, side="right")))
         works, sizes = works[:count], sizes[:count]
     lengths = np.maximum(np.array(sizes, np.int64), 1)
-    order = np.argsort(lengths, kind="stable")
-    for rows in cut_batches(order, lengths[order], TOGETHER):
-        _read_apart([works[row] for row in rows], read)
+    for _, same in together_by(range(len(works)), lambda row: works[row].request.interventions):
+        order = np.array(same)[np.argsort(lengths[same], kind="stable")]
+        for rows in cut_batches(order, lengths[order], TOGETHER):
+            _read_apart([works[row] for row in rows], read)
+
+
+def together_by(items: Iterable[T], key: Callable[[T], Any]) -> list[tuple[Any, list[T]]]:
+    """Items with the same key, in their order.
+
+    >>> together_by("abAc", str.lower)
+    [('a', ['a', 'A']), ('b', ['b']), ('c', ['c'])]
+    """
+    found: dict[Any, list[T]] = {}
+    for item in items:
+        found.setdefault(key(item), []).append(item)
+    return list(found.items())
 
 
 def read_due(

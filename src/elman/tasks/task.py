@@ -203,9 +203,7 @@ class Task(ABC):
     def observe(self, run: Trained, data: Sources) -> Observed:
         """The model with these data, for the looks; without data, with those that the model was validated on."""
 
-    def memory_part(self, model: Any) -> str:
-        """The name of the submodule that holds a session's memory, whose layers are watched and held; "" for all."""
-        return next((name for name in ("network", "encoder") if hasattr(model, name)), "")
+    watch_lag: ClassVar[int] = 0  # 1: what is watched of a unit is the step that chose it, which read the unit before
 
     def watch(self, run: Trained, memory: Memory, units: Sequence[Any], skip: int, options: WatchOptions) -> Watched:
         """What happens while a session's `units` are read from the memory before them; the first `skip` are not told.
@@ -247,6 +245,10 @@ class Task(ABC):
 
     def score(self, model: Any, corpus: Any, loss: float) -> dict[str, float]:
         """The `scores` of a model with this loss on the validation set, where the installation can measure them."""
+        return {}
+
+    def score_parts(self, model: Any, corpus: Any) -> dict[str, tuple[Floats, Floats]]:
+        """Of those `scores` that are ratios of sums over the validation examples, both terms (N,) of each example."""
         return {}
 
     def memory(self, model: Any, corpus: Any) -> dict[str, Any] | None:

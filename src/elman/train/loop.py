@@ -179,7 +179,7 @@ def _restore(training: Training, run: Path) -> Iterator[Event]:
             first_line = next(iter(str(error).splitlines()), type(error).__name__)
             raise UserError(
                 f"the checkpoints in {folder} are another model's, or damaged ({first_line})",
-                remedy="resume with the settings the run was made with, or --overwrite it",
+                remedy="resume with the settings the run was made with, or replace it (--overwrite)",
             ) from error
         if training.best:
             _ship(training, run)  # the file may be lost or damaged
@@ -188,5 +188,5 @@ def _restore(training: Training, run: Path) -> Iterator[Event]:
     if damaged or (journal.exists() and journal.stat().st_size):
         raise UserError(
             f"no whole checkpoint is left in {folder}",
-            remedy="start again with --overwrite, or from another copy",
+            remedy="start again (--overwrite), or from another copy",
         )

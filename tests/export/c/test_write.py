@@ -190,7 +190,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         "needs the whole sequence",
     ),
     "imported, masks": (lambda: layered(GRU, LAST, mask_zero=True), "masks the token 0"),
-    "another module": (lambda: nn.Linear(2, 2), "no form of a Linear; export --to safetensors"),
+    "another module": (lambda: nn.Linear(2, 2), 'no form of a Linear; export to="safetensors"'),
 }
 
 

@@ -20,6 +20,7 @@
 #include "orthogonal.h"
 #include "program.h"
 #include "sweep.h"
+#include "transformer.h"
 
 namespace {
 
@@ -579,13 +580,13 @@ void run_arena(size_t bytes, int32_t (*arrange)(const ArenaModel*), int32_t (*re
     call.model = &model, call.R = rows, call.memory = found.memory.data.data(), call.slots = slots.data() + first;
     call.tokens = tokens.data() + begins[size_t(first)], call.begins = from.data();
     call.logits = found.logits.data.data();
-    call.below = (double*)found.scores.data.data(), call.sums = call.below + from.back();
+    call.writing.below = (double*)found.scores.data.data(), call.writing.sums = call.writing.below + from.back();
     if (read(&call) != 0) exit(1);
-    call.below = (double*)found.weighed.data.data(), call.sums = call.below + rows * steps;
+    call.writing.below = (double*)found.weighed.data.data(), call.writing.sums = call.writing.below + rows * steps;
     call.tokens = call.begins = nullptr, call.logits = nullptr;
-    call.steps = steps, call.uniforms = uniforms.data() + first * steps, call.draws = draws.data() + first;
-    call.banned = banned.data(), call.banned_count = 1, call.end = 0;
-    call.written = found.written.data(), call.counts = found.counts.data();
+    call.writing.steps = steps, call.writing.uniforms = uniforms.data() + first * steps, call.writing.draws = draws.data() + first;
+    call.writing.banned = banned.data(), call.writing.banned_count = 1, call.writing.end = 0;
+    call.writing.written = found.written.data(), call.writing.counts = found.counts.data();
     if (write(&call) != 0) exit(1);
     for (const Numbers* part : {&found.memory, &found.logits, &found.scores, &found.weighed}) part->check("an arena's number");
   };
@@ -615,6 +616,118 @@ void run_arena(size_t bytes, int32_t (*arrange)(const ArenaModel*), int32_t (*re
     call.tokens = tokens.data(), call.begins = begins.data();
     if (read(&call) != 2) exit(1);
   }
+  free(model.arranged);
+}
+
+enum TransformerFlags { kRotary = 1, kSinusoidal = 2, kHeadNorms = 4, kAllTransformerFlags = 7 };
+
+// A Transformer of two layers: rows of different lengths, each with a ring of its own size, read and then write, together
+// and each alone.
+void run_transformer(size_t bytes, int32_t (*arrange)(const TransformerModel*), int32_t (*read)(const TransformerCall*),
+                     int32_t (*write)(const TransformerCall*), int64_t R, int64_t N, int64_t D, int64_t V, int64_t window,
+                     int flags) {
+  const int64_t H = N * D, F = 2 * H + 1, count = 2, steps = 4, half = D / 2;
+  std::vector<Numbers> weights;
+  const auto part = [&](int64_t size) {
+    weights.emplace_back(bytes, size, true);
+    return (const void*)weights.back().data.data();
+  };
+  const auto linear = [&](int64_t rows, int64_t columns, bool normed) {
+    return TransformerLinear{part(rows * columns), part(rows), normed ? part(columns) : nullptr, normed ? part(columns) : nullptr};
+  };
+  const auto gain = [&] { return flags & kHeadNorms ? part(D) : nullptr; };
+  std::vector<TransformerLayer> layers;
+  for (int64_t l = 0; l < count; ++l)
+    layers.push_back({linear(3 * H, H, true), linear(H, H, false), linear(F, H, true), linear(H, F, false), gain(), gain()});
+  int64_t size = 0;
+  TransformerModel model = {V, H, N, F, count, window, 1e-5, layers.data(), part(V * H), linear(V, H, true), nullptr, &size};
+  if (arrange(&model) != 0) exit(1);
+  model.arranged = aligned_alloc(64, size_t(size + 63) / 64 * 64);
+  if (!model.arranged || arrange(&model) != 0) exit(1);
+
+  std::vector<int64_t> tokens, begins(1, 0), slots, positions, banned(1, V - 1);
+  std::vector<ArenaDraw> draws;
+  std::vector<double> uniforms;
+  for (int64_t r = 0; r < R; ++r) {
+    const int64_t length = r % 3 == 0 ? 21 + r : r % 4, before = 1 + r % 7, most = before + length + steps;
+    for (int64_t t = 0; t < length; ++t) tokens.push_back(int64_t(generator() % uint64_t(V)));
+    begins.push_back(int64_t(tokens.size()));
+    positions.push_back(before), slots.push_back(window && window - 1 < most ? window - 1 : most + r % 2);
+    draws.push_back({0.5, 2.0, -INFINITY, 3});
+    for (int64_t i = 0; i < steps; ++i) uniforms.push_back((draw() + 1) / 2.0001);
+  }
+  const int64_t lines = begins.back() + R * steps;  // of the tokens that are read, and of those that are written
+  const Numbers added(bytes, (lines + 1) * H, true), turns(bytes, 2 * (lines + 1) * half, true);
+  std::vector<Numbers> memories;
+  for (int64_t r = 0; r < R; ++r) memories.emplace_back(bytes, count * 2 * N * slots[size_t(r)] * D, true);
+  const Numbers hidden_before(bytes, R * H, true);
+
+  struct Found {
+    std::vector<Numbers> memories;
+    Numbers hidden, logits, scores, weighed;
+    std::vector<int64_t> written, counts, positions;
+  };
+  const auto run_rows = [&](int64_t first, int64_t rows, int32_t threads, int32_t expected = 0) {
+    const int64_t read_tokens = begins[size_t(first + rows)] - begins[size_t(first)];
+    Found found{memories, hidden_before, Numbers(bytes, rows * V, false), Numbers(8, 2 * read_tokens, false),
+                Numbers(8, 2 * rows * steps, false), std::vector<int64_t>(size_t(rows * steps), -1),
+                std::vector<int64_t>(size_t(rows), 0), {}};
+    std::vector<int64_t> from;
+    std::vector<TransformerRow> own;
+    for (int64_t r = first; r <= first + rows; ++r) from.push_back(begins[size_t(r)] - begins[size_t(first)]);
+    for (int64_t r = first; r < first + rows; ++r)
+      own.push_back({found.memories[size_t(r)].data.data(), &found.hidden.data[size_t(r * H) * bytes], slots[size_t(r)],
+                     positions[size_t(r)]});
+    std::vector<char> held[3];  // lines of positions, and then that of position 0
+    const auto lines_of = [&](TransformerCall& call, int64_t line, int64_t n) {
+      const Numbers* const of[3] = {&added, &turns, &turns};
+      const int64_t sizes[3] = {H, half, half}, at[3] = {0, 0, (lines + 1) * half};
+      for (int i = 0; i < 3; ++i) {
+        const auto take = [&](int64_t begin, int64_t end) {
+          const char* const all = of[i]->data.data() + at[i] * int64_t(bytes);
+          held[i].insert(held[i].end(), all + begin * sizes[i] * int64_t(bytes), all + end * sizes[i] * int64_t(bytes));
+        };
+        held[i].clear(), take(line, line + n), take(lines, lines + 1), held[i].shrink_to_fit();
+      }
+      if (flags & kSinusoidal) call.added = held[0].data();
+      if (flags & kRotary) call.cosines = held[1].data(), call.sines = held[2].data();
+    };
+    TransformerCall call = {};
+    call.model = &model, call.R = rows, call.rows = own.data(), call.threads = threads, call.parallel_for = in_threads;
+    call.tokens = tokens.data() + begins[size_t(first)], call.begins = from.data(), call.logits = found.logits.data.data();
+    call.writing.below = (double*)found.scores.data.data(), call.writing.sums = call.writing.below + read_tokens;
+    lines_of(call, begins[size_t(first)], read_tokens);
+    if (expected) own[0].position = -1;
+    if (read(&call) != expected) exit(1);
+    if (expected) return found;
+    call.tokens = call.begins = nullptr, call.logits = nullptr;
+    call.writing = {steps, uniforms.data() + first * steps, draws.data() + first, banned.data(), 1, 0, found.written.data(),
+                    (double*)found.weighed.data.data(), (double*)found.weighed.data.data() + rows * steps, found.counts.data()};
+    lines_of(call, begins.back() + first * steps, rows * steps);
+    if (write(&call) != 0) exit(1);
+    for (const TransformerRow& row : own) found.positions.push_back(row.position);
+    for (const Numbers& memory : found.memories) memory.check("a ring of an arena");
+    for (const Numbers* each : {&found.hidden, &found.logits, &found.scores, &found.weighed}) each->check("an arena's number");
+    return found;
+  };
+  const Found together = run_rows(0, R, 1), threaded = run_rows(0, R, 3);
+  const auto complain = [](bool wrong, const char* what) {
+    if (wrong) fprintf(stderr, "%s\n", what), exit(1);
+  };
+  complain(together.hidden.data != threaded.hidden.data || together.logits.data != threaded.logits.data ||
+               together.written != threaded.written, "the threads change a Transformer's rows");
+  for (int64_t r = 0; r < R; ++r) {
+    const Found alone = run_rows(r, 1, 1);
+    const size_t row = size_t(V) * bytes, at = size_t(r * H) * bytes, i = size_t(r);
+    complain(alone.memories[i].data != together.memories[i].data || alone.positions[0] != together.positions[i] ||
+                 memcmp(&alone.logits.data[0], &together.logits.data[i * row], row) ||
+                 memcmp(&alone.hidden.data[at], &together.hidden.data[at], size_t(H) * bytes) ||
+                 memcmp(alone.written.data(), &together.written[size_t(r * steps)], steps * sizeof(int64_t)),
+             "rows change each other in a Transformer's arena");
+  }
+  run_rows(0, R, 1, 2);  // a position that is refused
+  tokens.back() = V;     // a token that there is not
+  run_rows(0, R, 1, 2);
   free(model.arranged);
 }
 
@@ -716,5 +829,17 @@ int main() {
                         V, folded, false, residual);
             runs += 1 + !in_bytes;
           }
+  for (int64_t R : {1, 3, 18})
+    for (int64_t D : {1, 2, 16, 34})
+      for (int64_t window : {0, 1, 2, 9, 300})
+        for (int flags = 0; flags <= kAllTransformerFlags; ++flags) {
+          run_transformer(4, elman_transformer_arrange_float, elman_transformer_read_float, elman_transformer_write_float, R, 2, D,
+                          R + 2, window, flags);
+          run_transformer(8, elman_transformer_arrange_double, elman_transformer_read_double, elman_transformer_write_double, R, 2,
+                          D, R + 2, window, flags);
+          runs += 2;
+        }
+  run_transformer(4, elman_transformer_arrange_float, elman_transformer_read_float, elman_transformer_write_float, 18, 4, 33, 140,
+                  0, kAllTransformerFlags), ++runs;  // work for threads
   printf("%s: %lld sweeps, no complaint\n", elman_instruction_set(), (long long)runs);
 }

@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 import elman
 from elman.data.windows import last_windows
 from elman.errors import UserError
+from elman.lens.places import memory_of
 from elman.runs import Run
 from elman.serve import Sessions
+from elman.tasks.forecasting.prediction import TRACKED
 from elman.tasks.forecasting.told import Told
-from elman.tasks.hearing import Held
-from elman.tasks.listening import Memory
+from elman.tasks.hearing import WholeMemory
+from elman.tasks.listening import Memory, Work
 from foreign_models import FOREIGN
 from memories import memory_over, same_memory
 from sessions import Session, alone, close, imported, speak
@@ -126,6 +128,42 @@ def test_series_on_a_calendar_with_further_columns(
         assert again.units == session.units
 
 
+def windows_read(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many windows the model forecasts in each call from now on."""
+    counts, forecast = list[int](), run.model.forecast
+
+    def counting(batch: Any, **options: Any) -> Any:
+        counts.append(len(batch.past))
+        return forecast(batch, **options)
+
+    monkeypatch.setattr(run.model, "forecast", counting)
+    return counts
+
+
+LONG = [round(float(value), 3) for value in 10 + 3 * np.sin(np.arange(TRACKED + 50) / 3)]
+
+
+@pytest.mark.parametrize("kind", ["direct", "both directions", "segments", "transformer", "imported"])
+def test_a_window_is_read_once(runs: dict[str, Run], kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a series with a scale from the training, or of a model without scales; others are measured anew."""
+    run = runs[kind]
+    listener, fresh, first = run.task.listener(run), run.task.listener(run), TRACKED + 20
+    about = {} if run.scaler.raw else {"id": next(iter(run.scaler.scales))}
+    counts = windows_read(run, monkeypatch)
+    pieces = [LONG[:first], LONG[first : first + 1], LONG[first + 1 : first + 4], [None], LONG[first + 5 :]]
+    memory, read = listener.begin(), []
+    for place, piece in enumerate(pieces):
+        work = Work("feed", listener.check("feed", {"values": piece} | ({} if place else about)), memory)
+        listener.round([work])
+        memory = work.memory
+        read.append(sum(counts))
+        counts.clear()
+    assert read == [TRACKED + 1, 1, 3, 0, 1 + len(pieces[-1])]
+    whole = alone(fresh, ("feed", {"values": [value for piece in pieces for value in piece], **about}))
+    assert sum(counts) == TRACKED + 1
+    close(work.answer, whole.told[0])
+
+
 def test_times_go_on_and_sessions_without_times_are_counted(runs: dict[str, Run]) -> None:
     run = runs["columns"]
     rows = [[row["y"], row["rain"], row["price"]] for row in table(0, 9, ahead=3)]
@@ -185,7 +223,7 @@ def test_what_a_client_wants_to_know_and_what_it_may_bring(runs: dict[str, Run])
     assert (facts["columns"], facts["horizon"], facts["window"]) == (["y", "rain", "price"], 3, 6)
     assert (facts["levels"], facts["step"], facts["static"]) == (["q10", "q50", "q90"], "1 day", ["shop"])
     assert facts["series"] == ["a", "b", "c"]
-    memory = Memory(Held(torch.zeros(1, 2, 3, dtype=torch.float64)), {"ds": "2024-01-01"}, 2)
+    memory = Memory(WholeMemory(torch.zeros(1, 2, 3, dtype=torch.float64)), {"ds": "2024-01-01"}, 2)
     listener.check_memory(memory)
     for wrong in (
         memory._replace(position=3),
@@ -205,7 +243,7 @@ def test_what_is_watched_is_what_the_window_does(runs: dict[str, Run], kind: str
         run.task.listener(run).panel([Told(np.array(WAVES[0][:9])[:, None], None, None, {})]), run.scaler, window, 3
     )
     inputs, lengths = run.model.inputs(windows.batch(np.arange(1)))
-    part = run.model.get_submodule(run.task.memory_part(run.model))
+    part = memory_of(run.model)
     expected = memory_over(part, lambda: part(inputs, lengths=lengths))
     expected = {name: values.repeat(run.model.segment, 0)[: 9 - first] for name, values in expected.items()}
     with Sessions(run) as sessions:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from elman.models.forecaster import SeriesForecaster
+from elman.tasks.forecasting import tracking
 from elman.tasks.forecasting.tracking import RATE, WidthTracker
 
 H = 4
@@ -79,7 +80,11 @@ def test_missing_values_and_flat_quantiles_move_nothing() -> None:
     assert (flat == 0).all()
 
 
-def test_series_side_by_side_have_the_widths_of_each_alone_and_of_the_definition() -> None:
+@pytest.mark.parametrize("at_once", [1, 200, tracking.AT_ONCE])
+def test_series_side_by_side_have_the_widths_of_each_alone_and_of_the_definition(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(tracking, "AT_ONCE", at_once)
     rng = np.random.default_rng(3)
     series = np.repeat([4, 0, 7], [30, 12, 1])
     origins = np.concatenate([np.cumsum(rng.integers(1, 2 * H, 30)), np.arange(5, 17), [9]])

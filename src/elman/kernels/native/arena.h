@@ -39,6 +39,21 @@ struct ArenaDraw {
   int64_t top_k;  // 0: none
 };
 
+// Tokens that rows draw and read, one after the other; and of tokens, drawn or read, what their probabilities are made of.
+struct ArenaWriting {
+  int64_t steps;           // at most so many tokens of each row, all of which are read
+  const double* uniforms;  // (R, steps)
+  const ArenaDraw* draws;  // (R,)
+  const int64_t* banned;   // never drawn
+  int64_t banned_count;
+  int64_t end;       // a row stops after this token, which is then all that its memory has read; -1: none
+  int64_t* written;  // (R, steps), out
+  // (R, steps), out: of the logits before all else, the token's minus the largest, and the sum of e^x of every logit x
+  // minus the largest. So log p = below - log(sums). Of tokens that are read: one for each, or null.
+  double *below, *sums;
+  int64_t* counts;  // (R,), out: tokens written; -1 minus them where the next token has no probabilities
+};
+
 struct ArenaCall {
   const ArenaModel* model;
   int64_t R;
@@ -46,19 +61,8 @@ struct ArenaCall {
   const int64_t* slots;  // (R,), all different
   // `read`: row r reads the tokens from begins[r] up to begins[r + 1]; no row more than the one before it.
   const int64_t *tokens, *begins;
-  void* logits;  // (R, V), out, or null: after the tokens. `below` and `sums` are of the tokens, or null
-  // `write`: at most so many tokens of each row, all of which are read.
-  int64_t steps;
-  const double* uniforms;  // (R, steps)
-  const ArenaDraw* draws;  // (R,)
-  const int64_t* banned;   // never drawn
-  int64_t banned_count;
-  int64_t end;           // a row stops after this token, which is then all that its memory has read; -1: none
-  int64_t* written;      // (R, steps), out
-  // (R, steps), out: of the logits before all else, the token's minus the largest, and the sum of e^x of every logit x
-  // minus the largest. So log p = below - log(sums).
-  double *below, *sums;
-  int64_t* counts;       // (R,), out: tokens written; -1 minus them where the next token has no probabilities
+  void* logits;  // (R, V), out, or null: after the tokens
+  ArenaWriting writing;  // `write`, and the probabilities of what is read
 };
 
 // All return 0, or 1 if there was no memory for the scratch; `read` 2 for a token that there is not, before anything is read.

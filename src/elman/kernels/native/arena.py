@@ -46,17 +46,26 @@ class ArenaDraw(ctypes.Structure):
     _fields_ = (*fields_of(ctypes.c_double, "temperature top_p floor"), ("top_k", ctypes.c_int64))
 
 
-class ArenaCall(ctypes.Structure):
-    """`struct ArenaCall` of arena.h."""
+class ArenaWriting(ctypes.Structure):
+    """`struct ArenaWriting` of arena.h."""
 
     _fields_ = (
-        ("model", ctypes.POINTER(ArenaModel)),
-        ("R", ctypes.c_int64),
-        *fields_of(ctypes.c_void_p, "memory slots tokens begins logits"),
         ("steps", ctypes.c_int64),
         *fields_of(ctypes.c_void_p, "uniforms draws banned"),
         *fields_of(ctypes.c_int64, "banned_count end"),
         *fields_of(ctypes.c_void_p, "written below sums counts"),
+    )
+
+
+class ArenaCall(ctypes.Structure):
+    """`struct ArenaCall` of arena.h."""
+
+    _anonymous_ = ("writing",)
+    _fields_ = (
+        ("model", ctypes.POINTER(ArenaModel)),
+        ("R", ctypes.c_int64),
+        *fields_of(ctypes.c_void_p, "memory slots tokens begins logits"),
+        ("writing", ArenaWriting),
     )
 
 

@@ -27,7 +27,7 @@ template <class W> class ArenaRows {
   const ArenaModel& m;
   const OutputPlan<W> output;
   const int64_t R, most;  // rows, and tokens of a chunk
-  T *states, *logits;     // all rows' h of the first layer, all rows' c of it, ..., padded; (rows, V), padded
+  T *states, *logits;     // all rows' h of the first layer, all rows' c of it, ..., padded; (rows, stride)
   ChunkRoom<T> room;
   DrawRoom draw;
   int64_t *active, *tokens, *row;  // of a chunk; which row of the call each one here is
@@ -50,8 +50,10 @@ template <class W> class ArenaRows {
   T* slot_of(int64_t r) const { return (T*)call.memory + call.slots[r] * output.slot; }
 
  public:
+  const int64_t stride;  // of logits
+
   explicit ArenaRows(const ArenaCall& c)
-      : call(c), m(*c.model), output(m), R(c.R), most(c.R > kRowsOfBlock ? c.R : kRowsOfBlock) {
+      : call(c), m(*c.model), output(m), R(c.R), most(c.R > kRowsOfBlock ? c.R : kRowsOfBlock), stride(padded<T>(m.V)) {
     for (int64_t l = 0; l < m.count; ++l) {
       const LayerPlan<W> plan(m, l);
       const int64_t reads = plan.folded ? 0 : padded<T>(plan.layer->D), both = plan.width > reads ? plan.width : reads;
@@ -65,7 +67,7 @@ template <class W> class ArenaRows {
   int64_t lay_out(Vector<T>* block) {
     Carved<T> carved{block};
     states = carved.template of<T>(R * output.row);
-    logits = carved.template of<T>((call.begins ? call.below ? most : 0 : R) * padded<T>(m.V));
+    logits = carved.template of<T>((call.begins ? call.writing.below ? most : 0 : R) * stride);
     room.x = carved.template of<T>(most * width), room.y = carved.template of<T>(most * width);
     room.projected = (Vector<T>*)carved.template of<T>(most * gates);
     room.sums = carved.template of<Vector<T>>(most * kMaxWidth);
@@ -134,7 +136,7 @@ template <class W> class ArenaRows {
   }
 
   // Of what the last layer gave, (rows, output.width), to (rows, stride).
-  void make_logits(const T* given, int64_t rows, T* to, int64_t stride) const {
+  void make_logits(const T* given, int64_t rows, T* to, int64_t to_stride) const {
     const Panels<T>& panels = output.w.panels;
     const typename W::Input in = output.w.input(given, output.width, rows, room.input);
     for (int64_t panel = 0; panel < panels.count(); ++panel) {
@@ -143,7 +145,7 @@ template <class W> class ArenaRows {
       for (int64_t r = 0; r < rows; ++r)
         for (int64_t v = 0; v < panel_width; ++v) {
           const int64_t at = (first + v) * kLanes<T>;
-          store(to + r * stride + at, room.sums[r * panel_width + v], lanes_at<T>(m.V, at));
+          store(to + r * to_stride + at, room.sums[r * panel_width + v], lanes_at<T>(m.V, at));
         }
     }
   }
@@ -156,12 +158,11 @@ template <class W> class ArenaRows {
       memcpy(before + at * output.width, from, chunk.active[step] * output.width * sizeof(T));
       from = outputs + at * output.width, at += chunk.active[step];
     }
-    const int64_t stride = padded<T>(m.V);
     make_logits(before, chunk.count, logits, stride);
     for (int64_t step = 0, i = 0; step < chunk.steps; ++step)
       for (int64_t r = 0; r < chunk.active[step]; ++r, ++i) {
         take_logits(logits + i * stride, m.V, draw);
-        weigh(call, call.begins[r] + first + step, chunk.tokens[i], m.V, draw);
+        weigh(call.writing, call.begins[r] + first + step, chunk.tokens[i], m.V, draw);
       }
   }
 
@@ -176,7 +177,7 @@ template <class W> class ArenaRows {
       }
       if (!chunk.steps) break;
       const T* const outputs = read_chunk(chunk);
-      if (call.below) score(chunk, step, outputs);
+      if (call.writing.below) score(chunk, step, outputs);
       keep_hidden(chunk, outputs);
       step += chunk.steps;
     }
@@ -184,34 +185,25 @@ template <class W> class ArenaRows {
     if (call.logits) make_logits(hidden(), R, (T*)call.logits, m.V);
   }
 
-  void write() {
-    int64_t rows = R;
-    for (int64_t r = 0; r < R; ++r) call.counts[r] = 0;
-    for (int64_t step = 0; step < call.steps && rows; ++step) {
-      make_logits(hidden(), rows, logits, padded<T>(m.V));
-      for (int64_t i = rows; i-- > 0;) {
-        tokens[i] = draw_row<T>(call, row[i], step, logits + i * padded<T>(m.V), m.V, draw);
-        if (tokens[i] >= 0) ++call.counts[row[i]];
-        else call.counts[row[i]] = -1 - call.counts[row[i]], finish(i, --rows);
-      }
-      if (call.end >= 0)
-        for (int64_t i = 0; i < rows; ++i)
-          if (tokens[i] == call.end)
-            for_states([&](int64_t, int64_t, int64_t size, int64_t at) { memset(states + at + i * size, 0, size * sizeof(T)); });
-      active[0] = rows;
-      const Chunk chunk = {1, rows, active, tokens};
-      if (rows) keep_hidden(chunk, read_chunk(chunk));
-      for (int64_t i = rows; i-- > 0;)
-        if (tokens[i] == call.end) finish(i, --rows);
-    }
-    for (int64_t i = 0; i < rows; ++i) scatter(i);
-  }
+  void write() { write_rows(call.writing, R, m.V, {row, tokens}, draw, *this); }
 
-  // A row goes to its slot, and the last of those that are left takes its place.
-  void finish(int64_t i, int64_t last) const {
+  const T* logits_of(int64_t count) const {
+    make_logits(hidden(), count, logits, stride);
+    return logits;
+  }
+  void forget(int64_t i) const {
+    for_states([&](int64_t, int64_t, int64_t size, int64_t at) { memset(states + at + i * size, 0, size * sizeof(T)); });
+  }
+  int32_t read_drawn(int64_t, int64_t count) const {
+    active[0] = count;
+    const Chunk chunk = {1, count, active, tokens};
+    keep_hidden(chunk, read_chunk(chunk));
+    return 0;
+  }
+  // A row goes to its slot.
+  void leave(int64_t i, int64_t last) const {
     scatter(i);
     if (i == last) return;
-    row[i] = row[last], tokens[i] = tokens[last];
     for_states([&](int64_t, int64_t, int64_t size, int64_t at) {
       memcpy(states + at + i * size, states + at + last * size, size * sizeof(T));
     });

@@ -157,26 +157,66 @@ template <class T> void take_logits(const T* logits, int64_t V, const DrawRoom& 
 }
 
 // Of what the token's probability is made; of the logits little is left.
-inline void weigh(const ArenaCall& call, int64_t at, int64_t token, int64_t V, const DrawRoom& room) {
+inline void weigh(const ArenaWriting& it, int64_t at, int64_t token, int64_t V, const DrawRoom& room) {
   const int64_t vectors = padded<double>(V) / kLanes<double>;
   const double largest = largest_of(room.logits, vectors);
-  call.below[at] = room.logits[token] - largest;
+  it.below[at] = room.logits[token] - largest;
   for (int64_t i = 0; i < V; ++i) room.logits[i] -= largest;
-  call.sums[at] = exponentials(room.logits, vectors, room.p);
+  it.sums[at] = exponentials(room.logits, vectors, room.p);
 }
 
 // The token that row r writes next.
 template <class T>
-int64_t draw_row(const ArenaCall& call, int64_t r, int64_t step, const T* logits, int64_t V, const DrawRoom& room) {
-  const int64_t vectors = padded<double>(V) / kLanes<double>, at = r * call.steps + step;
+int64_t draw_row(const ArenaWriting& it, int64_t r, int64_t step, const T* logits, int64_t V, const DrawRoom& room) {
+  const int64_t vectors = padded<double>(V) / kLanes<double>, at = r * it.steps + step;
   take_logits(logits, V, room);
   memcpy(room.z, room.logits, vectors * sizeof(Vector<double>));
-  for (int64_t i = 0; i < call.banned_count; ++i) room.z[call.banned[i]] = -kInfinity;
-  const int64_t token = draw_token(call.draws[r], call.uniforms[at], V, vectors, room);
+  for (int64_t i = 0; i < it.banned_count; ++i) room.z[it.banned[i]] = -kInfinity;
+  const int64_t token = draw_token(it.draws[r], it.uniforms[at], V, vectors, room);
   if (token < 0) return token;
-  call.written[at] = token;
-  weigh(call, at, token, V, room);
+  it.written[at] = token;
+  weigh(it, at, token, V, room);
   return token;
+}
+
+// Rows on their way through a call: the first ones are at work.
+struct Writers {
+  int64_t *row, *token;  // (R,): which row of the call each one is, and what it has drawn
+};
+
+// Draws a token of each row and reads it, step after step. `rows` has
+//   logits_of(count), stride      the logits of the first rows, so many numbers apart; null: there was no memory for them
+//   forget(i)                     a fresh memory for row i
+//   read_drawn(step, count)       each of the first rows reads its token; not 0: it failed
+//   leave(i, last)                row i is done, and the last one takes its place
+template <class Rows>
+int32_t write_rows(const ArenaWriting& it, int64_t R, int64_t V, const Writers& at, const DrawRoom& room, Rows& rows) {
+  int64_t left = R;
+  const auto leave = [&](int64_t i) {
+    rows.leave(i, --left);
+    at.row[i] = at.row[left], at.token[i] = at.token[left];
+  };
+  for (int64_t r = 0; r < R; ++r) at.row[r] = r, it.counts[r] = 0;
+  for (int64_t step = 0; step < it.steps && left; ++step) {
+    const auto* const logits = rows.logits_of(left);
+    if (!logits) return 1;
+    for (int64_t i = left; i-- > 0;) {
+      int64_t& count = it.counts[at.row[i]];
+      at.token[i] = draw_row(it, at.row[i], step, logits + i * rows.stride, V, room);
+      if (at.token[i] >= 0) ++count;
+      else count = -1 - count, leave(i);
+    }
+    for (int64_t i = 0; it.end >= 0 && i < left; ++i)
+      if (at.token[i] == it.end) rows.forget(i);
+    if (left) {
+      const int32_t failed = rows.read_drawn(step, left);
+      if (failed) return failed;
+    }
+    for (int64_t i = left; i-- > 0;)
+      if (at.token[i] == it.end) leave(i);
+  }
+  while (left) leave(left - 1);
+  return 0;
 }
 
 }  // namespace

@@ -19,6 +19,13 @@ struct Strides {
   int64_t row, step, head;
 };
 
+// A row by itself: its queries and new keys follow those of the row before, and its memory is read and written in place.
+struct AttendRow {
+  int64_t first;        // how many steps of other rows lie before its own
+  int64_t C;            // slots of its memory
+  void *keys, *values;  // (G, C, D)
+};
+
 struct Attend {
   int64_t B, T, S, N, G, D;
   int64_t C, capacity;  // slots of the memory before and after; none of the latter: nobody wants the memory after
@@ -50,6 +57,11 @@ struct Attend {
   void *dq, *dk, *dv;                     // *
   void *dmemory_keys, *dmemory_values;    // (B, G, C, D), or null if they are not wanted
   void *dgain_q, *dgain_k;                // (B * G, D) or null: a sum for each row and key head
+
+  // (B,) or null, of causal forward alone: queries, new keys and y are those of all rows one behind the other, lengths[b] of
+  // row b, and there is no padding. T is the most of a row, C the most slots of one. The strides between rows, what there is
+  // of memory above and `capacity` mean nothing; resets, rotations and dropout there are not.
+  const AttendRow* rows;
 };
 
 // All return 0; 1 if there was no memory for the scratch; 2 if a position is negative, or entries exceed C or the

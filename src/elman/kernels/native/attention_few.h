@@ -76,17 +76,23 @@ template <class S> struct AttendFew {
       }
     for (int64_t head = columns.g * heads; head < (columns.g + 1) * heads; ++head) {
       const S* const q = columns.template of<S>(a.q, a.q_at, head);
-      for (int64_t first = 0; first < a.T; first += L) {
-        columns.prepare(q, a.q_at.step, first, columns.at.queries, a.gain_q, strip);
-        for (int64_t d = 0; d < a.D; ++d) strip[d] *= scale;
-        turn_out<T>(strip, less(L, a.T - first), a.D, (T*)query.data + first * row, row);
+      if (a.gain_q || a.cosines) {
+        for (int64_t first = 0; first < columns.at.steps; first += L) {
+          columns.prepare(q, a.q_at.step, first, columns.at.queries, a.gain_q, strip);
+          for (int64_t d = 0; d < a.D; ++d) strip[d] *= scale;
+          turn_out<T>(strip, less(L, columns.at.steps - first), a.D, (T*)query.data + first * row, row);
+        }
+      } else {
+        for (int64_t t = 0; t < columns.at.queries; ++t)
+          for (int64_t d = 0; d < a.D; d += L)
+            store((T*)query.data + t * row + d, scale * load(q + t * a.q_at.step + d, lanes_at<T>(a.D, d)));
       }
-      for (int64_t t = 0; t < a.T; ++t) one(head, t);
+      for (int64_t t = 0; t < columns.at.steps; ++t) one(head, t);
     }
     columns.copy_memory();
-    if (prepared) columns.remember((const T*)keys.data, row, a.keys_after, 0, columns.at.keys);
-    else columns.remember(new_keys(), a.k_at.step, a.keys_after, 0, columns.at.keys);
-    columns.remember(new_values(), a.v_at.step, a.values_after, 0, columns.at.keys);
+    if (prepared) columns.remember((const T*)keys.data, row, columns.after.keys, 0, columns.at.keys);
+    else columns.remember(new_keys(), a.k_at.step, columns.after.keys, 0, columns.at.keys);
+    columns.remember(new_values(), a.v_at.step, columns.after.values, 0, columns.at.keys);
     return true;
   }
 
@@ -107,7 +113,7 @@ template <class S> struct AttendFew {
     for_values(from, to, [&](int64_t column, auto rows, int64_t stride, int64_t n) {
       add_weighted_rows(x + column, rows, stride, n, a.D, sum_of_rows);
     });
-    S* const out = (S*)a.y + ((columns.b * a.T + t) * a.N + head) * a.D;
+    S* const out = columns.y_of(head, t);
     for (int64_t d = 0; d < a.D; d += L) store(out + d, load(sum_of_rows + d) * inverse, lanes_at<T>(a.D, d));
     if (a.largest) ((T*)a.largest)[at_stats] = largest, ((T*)a.inverse)[at_stats] = inverse;
   }
@@ -136,19 +142,18 @@ template <class S> struct AttendFew {
 
   // Calls body(column, rows, stride, n) for the pieces in which the columns [from, to) lie.
   template <class F> void for_keys(int64_t from, int64_t to, F body) const {
-    for_old(a.memory_keys, from, to, body);
+    for_old(columns.before.keys, from, to, body);
     if (prepared) for_new((const T*)keys.data, columns.row, from, to, body);
     else for_new(new_keys(), a.k_at.step, from, to, body);
   }
   template <class F> void for_values(int64_t from, int64_t to, F body) const {
-    for_old(a.memory_values, from, to, body);
+    for_old(columns.before.values, from, to, body);
     for_new(new_values(), a.v_at.step, from, to, body);
   }
-  template <class F> void for_old(const void* memory, int64_t from, int64_t to, F body) const {
+  template <class F> void for_old(const T* memory, int64_t from, int64_t to, F body) const {
     for_pieces(columns.at, [&](int64_t column, int64_t slot, int64_t n) {
       const int64_t first = more(from, column), last = less(to, column + n);
-      const T* const rows = columns.template memory_of<T>(memory, a.C) + (slot + first - column) * a.D;
-      if (first < last) body(first, rows, a.D, last - first);
+      if (first < last) body(first, memory + (slot + first - column) * a.D, a.D, last - first);
     });
   }
   template <class X, class F> void for_new(const X* rows, int64_t stride, int64_t from, int64_t to, F body) const {

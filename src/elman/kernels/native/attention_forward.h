@@ -97,13 +97,13 @@ template <class S> struct AttendForward {
     columns.make_ready();
     const int64_t heads = a.N / a.G;
     for (int64_t head = columns.g * heads; head < (columns.g + 1) * heads; ++head)
-      for (int64_t t = 0; t < a.T; t += kStrips * L) some(head, t);
+      for (int64_t t = 0; t < columns.at.steps; t += kStrips * L) some(head, t);
     return true;
   }
 
   // Up to kStrips strips of queries of one head, from query t on.
   void some(int64_t head, int64_t t) {
-    const int64_t n = less(kStrips, (a.T - t + L - 1) / L), queries = columns.at.queries;
+    const int64_t n = less(kStrips, (columns.at.steps - t + L - 1) / L), queries = columns.at.queries;
     QueryStrip<S> strip[kStrips];
     int64_t last = 0;
     for (int64_t i = 0; i < n; ++i) {
@@ -143,8 +143,8 @@ template <class S> struct AttendForward {
   void end(QueryStrip<S>& strip, int64_t head, int64_t t) const {
     const Vector<T> inverse = strip.sum == T(0) ? Vector<T>{} : T(1) / strip.sum;
     for (int64_t d = 0; d < a.D; ++d) strip.y[d] *= inverse;
-    const int64_t rows = less(a.T - t, L);
-    turn_out<S>(strip.y, rows, a.D, (S*)a.y + ((columns.b * a.T + t) * a.N + head) * a.D, a.N * a.D);
+    const int64_t rows = less(columns.at.steps - t, L);
+    turn_out<S>(strip.y, rows, a.D, columns.y_of(head, t), a.N * a.D);
     if (!a.largest) return;
     const int64_t at = (columns.b * a.N + head) * a.T + t;
     store((T*)a.largest + at, strip.largest, rows);

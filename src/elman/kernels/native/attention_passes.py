@@ -40,7 +40,7 @@ class Attend(ctypes.Structure):
         *fields_of(ctypes.c_void_p, "cosines sines gain_q gain_k kept"),
         *fields_of(ctypes.c_void_p, "y largest inverse keys_after values_after"),
         *fields_of(ctypes.c_void_p, "dy dkeys_after dvalues_after"),
-        *fields_of(ctypes.c_void_p, "dq dk dv dmemory_keys dmemory_values dgain_q dgain_k"),
+        *fields_of(ctypes.c_void_p, "dq dk dv dmemory_keys dmemory_values dgain_q dgain_k rows"),
     )
 
 

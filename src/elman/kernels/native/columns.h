@@ -72,6 +72,11 @@ template <class T> struct Tables {
 // nothing.
 enum class Ready { kNothing, kForward, kBackward };
 
+// Keys and values (slots, D) of a row and key head; null where there are none.
+template <class T> struct Ring {
+  T *keys, *values;
+};
+
 // What a thread works with: all that is known of the row and key head at hand.
 template <class S> struct Columns {
   using T = Number<S>;
@@ -84,6 +89,7 @@ template <class S> struct Columns {
   int64_t *from, *to, *slots;
   Side<S> keys, values;
   Timeline at = {};
+  Ring<T> before = {}, after = {};  // the memory
   int64_t b = -1, g = 0;
 
   Columns(const Attend& a, Ready ready)
@@ -135,19 +141,28 @@ template <class S> struct Columns {
   }
 
   template <class X> const X* of(const void* buffer, const Strides& strides, int64_t head) const {
-    return (const X*)buffer + b * strides.row + head * strides.head;
+    return (const X*)buffer + (a.rows ? a.rows[b].first * strides.step : b * strides.row) + head * strides.head;
   }
   template <class X> X* memory_of(const void* buffer, int64_t slots_of) const {
-    return (X*)buffer + (b * a.G + g) * slots_of * a.D;
+    return buffer ? (X*)buffer + (b * a.G + g) * slots_of * a.D : nullptr;
   }
+  // The first number of y at a query.
+  S* y_of(int64_t head, int64_t t) const { return (S*)a.y + (((a.rows ? a.rows[b].first : b * a.T) + t) * a.N + head) * a.D; }
 
   // Takes up a row of the batch and a key head. False if the row's position does not fit the memory.
   bool begin(int64_t unit) {
-    const int64_t before = b;
+    const int64_t last = b;
     b = unit / a.G, g = unit % a.G;
-    if (b == before) return true;
-    if (!timeline_of(a, b, at, from, to, a.capacity ? slots : nullptr)) return false;
-    if (a.cosines && (before < 0 || a.tables)) rotations().fill(a, b);
+    if (a.rows) {
+      const int64_t of_head = g * a.rows[b].C * a.D;
+      before = after = {(T*)a.rows[b].keys + of_head, (T*)a.rows[b].values + of_head};
+    } else {
+      before = {memory_of<T>(a.memory_keys, a.C), memory_of<T>(a.memory_values, a.C)};
+      after = {memory_of<T>(a.keys_after, a.capacity), memory_of<T>(a.values_after, a.capacity)};
+    }
+    if (b == last) return true;
+    if (!timeline_of(a, b, at, from, to, a.capacity || a.rows ? slots : nullptr)) return false;
+    if (a.cosines && (last < 0 || a.tables)) rotations().fill(a, b);
     return true;
   }
   void make_ready() const {
@@ -158,22 +173,19 @@ template <class S> struct Columns {
   }
 
   void gather() const {
-    const T *k = memory_of<T>(a.memory_keys, a.C), *v = memory_of<T>(a.memory_values, a.C);
     for_pieces(at, [&](int64_t column, int64_t slot, int64_t n) {
-      keys.put(k + slot * a.D, a.D, n, column);
-      values.put(v + slot * a.D, a.D, n, column);
+      keys.put(before.keys + slot * a.D, a.D, n, column);
+      values.put(before.values + slot * a.D, a.D, n, column);
     });
   }
 
   // The memory after, before the new entries.
   void copy_memory() const {
-    if (!a.keys_after || a.keys_after == a.memory_keys) return;
+    if (!after.keys || after.keys == before.keys) return;
     if (!a.resets && at.ring == a.capacity && at.keys >= at.ring) return;  // every slot gets a new entry
-    const T *k = memory_of<T>(a.memory_keys, a.C), *v = memory_of<T>(a.memory_values, a.C);
     const int64_t same = less(a.C, a.capacity) * a.D, others = a.capacity * a.D - same;
-    T *const keys_after = memory_of<T>(a.keys_after, a.capacity), *const values_after = memory_of<T>(a.values_after, a.capacity);
-    if (same) memcpy(keys_after, k, same * sizeof(T)), memcpy(values_after, v, same * sizeof(T));
-    memset(keys_after + same, 0, others * sizeof(T)), memset(values_after + same, 0, others * sizeof(T));
+    if (same) memcpy(after.keys, before.keys, same * sizeof(T)), memcpy(after.values, before.values, same * sizeof(T));
+    memset(after.keys + same, 0, others * sizeof(T)), memset(after.values + same, 0, others * sizeof(T));
   }
 
   void add_new() const {
@@ -181,32 +193,31 @@ template <class S> struct Columns {
     values.put(v, a.v_at.step, at.keys, at.live);
     if (!prepared()) {
       keys.put(k, a.k_at.step, at.keys, at.live);
-      remember(k, a.k_at.step, a.keys_after, 0, at.keys);
+      remember(k, a.k_at.step, after.keys, 0, at.keys);
     }
     for (int64_t t = 0; prepared() && t < at.keys; t += L) {
       const int64_t n = less(at.keys - t, L), column = at.live + t;
       Vector<T>* const normed = keeps_normed ? normed_keys(t) : nullptr;
       const Vector<T> by = prepare(k, a.k_at.step, t, at.keys, a.gain_k, strip_buffer.data, normed);
       if (normed) normed[a.D] = by;
-      if (a.keys_after) {
+      if (after.keys) {
         turn_out<T>(strip_buffer.data, n, a.D, (T*)row_buffer.data, row);
         keys.put((const T*)row_buffer.data, row, n, column);
-        remember((const T*)row_buffer.data, row, a.keys_after, t, n);
+        remember((const T*)row_buffer.data, row, after.keys, t, n);
       } else {
         turn_out<S>(strip_buffer.data, n, a.D, keys.rows + column * row, row);
         keys.put(keys.rows + column * row, row, n, column);
       }
     }
-    remember(v, a.v_at.step, a.values_after, 0, at.keys);
+    remember(v, a.v_at.step, after.values, 0, at.keys);
   }
   bool prepared() const { return a.gain_k || a.cosines; }
   // Of backward: the new keys of a strip after layer normalization alone, and what they were multiplied by.
   Vector<T>* normed_keys(int64_t t) const { return normed_buffer.data + t / L * (a.D + 1); }
 
   // Writes new entries, those of the steps from t on, to their slots.
-  template <class X> void remember(const X* x, int64_t stride, void* after, int64_t t, int64_t n) const {
-    if (!after || !at.ring) return;
-    T* const memory = memory_of<T>(after, a.capacity);
+  template <class X> void remember(const X* x, int64_t stride, T* memory, int64_t t, int64_t n) const {
+    if (!memory || !at.ring) return;
     const int64_t D = a.D, *const slot = slots + t;
     for (int64_t i = 0; i < n; ++i, x += stride)
       for (int64_t d = 0; d < D; d += L) {

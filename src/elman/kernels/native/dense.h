@@ -40,6 +40,10 @@ struct Dense {
   void* dx;              // (M, K), out, or null: ... x; * where x is null: ... `input`
   void *dweight, *dbias;  // (N, K) and (N,), out, both or neither
   void *dgain, *dshift;   // (K,), out, both or neither; with dx
+
+  // Of forward, where nothing is kept: W packed already, or null. Then no row changes another's numbers by a bit, however
+  // many there are.
+  const void* packed;
 };
 
 int32_t elman_dense_forward_float(const Dense* dense);

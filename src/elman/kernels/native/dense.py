@@ -26,7 +26,7 @@ class Dense(ctypes.Structure):
         *fields_of(ctypes.c_double, "scale eps"),
         *fields_of(ctypes.c_void_p, "parallel_for x gain shift weight bias residual"),
         *fields_of(ctypes.c_void_p, "bits y input slope mean rate"),
-        *fields_of(ctypes.c_void_p, "dy dx dweight dbias dgain dshift"),
+        *fields_of(ctypes.c_void_p, "dy dx dweight dbias dgain dshift packed"),
     )
 
 

@@ -112,10 +112,11 @@ template <class S> struct DenseForward {
     }
   }
 
-  void run(int64_t first, int64_t rows, const Vector<T>* packed, S* room, Vector<T>* sums) const {
+  // Some rows, and the panels [from, to).
+  void run(int64_t first, int64_t rows, int64_t from, int64_t to, const Vector<T>* packed, S* room, Vector<T>* sums) const {
     S* const a = d.input ? (S*)d.input + first * d.K : room;
     if (d.x) prepare(first, rows, a, d.K);
-    for (int64_t p = 0; p < panels.count(); ++p) {
+    for (int64_t p = from; p < to; ++p) {
       product<S>(a, d.K, rows, packed + panels.offset(p), panels.width(p), d.K, sums);
       finish(first, rows, panels.first(p) * kLanes<T>, panels.width(p), sums);
     }
@@ -171,19 +172,24 @@ template <class S> int32_t dense_forward(const Dense* given) {
   if (d.M == 0 || d.N == 0) return 0;
   const DenseForward<S> it(d);
   const double work = double(d.M) * double(d.N) * double(d.K);
-  if (d.M <= kUnpackedRows && !(d.x && d.input) && !d.slope) return dense_forward_few(it, work);
-  const Buffer<T> packed(it.panels.size());
-  if (!pack_all<S>(d, it.panels, d.K, 1, packed.data)) return 1;
+  if (d.M <= kUnpackedRows && !d.packed && !(d.x && d.input) && !d.slope) return dense_forward_few(it, work);
+  const Buffer<T> own(d.packed ? 0 : it.panels.size());
+  if (!own.data || (!d.packed && !pack_all<S>(d, it.panels, d.K, 1, own.data))) return 1;
+  const Vector<T>* const packed = d.packed ? (const Vector<T>*)d.packed : own.data;
+  const int64_t tiles = (d.M + kMaxRows - 1) / kMaxRows, panels = it.panels.count();
+  const bool by_panels = d.packed && tiles == 1;  // rows too few for the threads
   int32_t failed = 0;  // written by any thread, always with the same value
-  in_pieces(d, (d.M + kMaxRows - 1) / kMaxRows, work, [&](int64_t piece, int64_t pieces) {
+  in_pieces(d, by_panels ? panels : tiles, work, [&](int64_t piece, int64_t pieces) {
     const Buffer<T> sums(kRowsOfBlock * kMaxWidth), room(d.input ? 0 : kRowsOfBlock * d.K / kLanes<T> + 1);
     if (!sums.data || !room.data) {
       failed = 1;
       return;
     }
+    if (by_panels)
+      return it.run(0, d.M, panels * piece / pieces, panels * (piece + 1) / pieces, packed, (S*)room.data, sums.data);
     const int64_t last = d.M * (piece + 1) / pieces;
     for (int64_t first = d.M * piece / pieces; first < last; first += kRowsOfBlock)
-      it.run(first, last - first < kRowsOfBlock ? last - first : kRowsOfBlock, packed.data, (S*)room.data, sums.data);
+      it.run(first, less(last - first, kRowsOfBlock), 0, panels, packed, (S*)room.data, sums.data);
   });
   return failed;
 }

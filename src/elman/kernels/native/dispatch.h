@@ -11,6 +11,7 @@
 #include "orthogonal.h"
 #include "program.h"
 #include "sweep.h"
+#include "transformer.h"
 
 // Each entry point of the core, once: ENTRY(its name without "elman_", its argument, the function behind it).
 #define FOR_NUMBERS(ENTRY, name, Given, function) \
@@ -34,7 +35,10 @@
   FOR_NUMBERS(ENTRY, run, Program, run_program)                          \
   FOR_NUMBERS(ENTRY, arena_arrange, ArenaModel, arena_arrange)           \
   FOR_NUMBERS(ENTRY, arena_read, ArenaCall, arena_read)                  \
-  FOR_NUMBERS(ENTRY, arena_write, ArenaCall, arena_write)
+  FOR_NUMBERS(ENTRY, arena_write, ArenaCall, arena_write)                \
+  FOR_NUMBERS(ENTRY, transformer_arrange, TransformerModel, transformer_arrange) \
+  FOR_NUMBERS(ENTRY, transformer_read, TransformerCall, transformer_read) \
+  FOR_NUMBERS(ENTRY, transformer_write, TransformerCall, transformer_write)
 
 struct Table {
 #define MEMBER(name, Given, function) int32_t (*name)(const Given*);

@@ -15,6 +15,7 @@
 #include "pieces.h"
 #include "run_program.h"
 #include "sweep.h"
+#include "transformer_calls.h"
 #include "turns.h"
 #include "twister.h"
 #include "window.h"

@@ -19,6 +19,7 @@ constexpr int64_t kStrips = 4;  // strips of queries share a block of keys while
 struct Timeline {
   int64_t live, oldest, ring;   // entries of the memory, the slot of the oldest, and of how many slots the ring is
   int64_t keys, queries;        // without padding
+  int64_t steps;                // queries with padding
   int64_t count;                // of columns
 };
 
@@ -26,19 +27,20 @@ struct Timeline {
 // key. False if the row's position does not fit the memory, before or after.
 inline bool timeline_of(const Attend& a, int64_t b, Timeline& it, int64_t* from, int64_t* to, int64_t* slots) {
   const int64_t position = a.position ? a.position[b] : 0;
-  const int64_t far = INT64_MAX / 4;
+  const int64_t far = INT64_MAX / 4, C = a.rows ? a.rows[b].C : a.C, capacity = a.rows ? C : a.keys_after ? a.capacity : far;
   it.ring = a.window ? a.window - 1 : far;
-  it.live = a.memory_keys ? less(position, it.ring) : 0;
-  if (position < 0 || position > far || it.live > a.C) return false;
+  it.live = a.memory_keys || a.rows ? less(position, it.ring) : 0;
+  if (position < 0 || position > far || it.live > C) return false;
   it.oldest = it.live ? (position - it.live) % it.ring : 0;
   it.keys = a.lengths ? more(0, less(a.lengths[b], a.S)) : a.S;
   it.queries = a.causal ? it.keys : a.T;
+  it.steps = a.rows ? it.queries : a.T;
   it.count = it.live + it.keys;
   int64_t start = -position;  // the step at which the row's memory began
   for (int64_t t = 0; t < it.queries; ++t) {
     if (a.resets && a.resets[b * a.T + t]) start = t;
     if (slots) slots[t] = it.ring ? (t - start) % it.ring : 0;
-    if (slots && a.keys_after && it.ring && slots[t] >= a.capacity) return false;
+    if (slots && it.ring && slots[t] >= capacity) return false;
     from[t] = a.causal ? more(0, it.live + t - less(t - start, it.ring)) : 0;
     to[t] = a.causal ? it.live + t + 1 : it.count;
   }

@@ -22,6 +22,11 @@ LARGEST = 1 << 53  # below it, JSON's numbers are exact
 
 At = int | str
 Text = Annotated[str, Field(examples=["It was "])]
+HELD = """Units, gates and heads that are held at a value while the request runs; a model's `places` say where."""
+Held = Annotated[
+    list[Intervention] | None,
+    Field(description=HELD, examples=[[{"layer": 1, "state": "h", "unit": 0, "value": 0.5}]]),
+]
 Top = Annotated[int, Field(ge=0, le=1000, description="How many of the most probable tokens to tell.")]
 
 
@@ -48,7 +53,7 @@ class FeedBody(Body):
     )
     units: list[Any] | None = Field(None, description="As a session's own units are.")
     top: Top | None = None
-    set: list[Intervention] | None = None
+    set: Held = None
 
 
 class CreateBody(FeedBody):
@@ -75,7 +80,7 @@ class GenerateBody(Body):
     seed: int | None = Field(None, ge=0, description="The same seed writes the same text, whoever else is served.")
     stop: str | list[str] | None = Field(None, description="At most four texts; the writing ends before the first.")
     log_probabilities: int | None = Field(None, ge=0, le=20, description="Of so many candidates for each token.")
-    set: list[Intervention] | None = None
+    set: Held = None
     stream: bool = Field(False, description="Answer by server-sent events, while the model writes.")
 
     @field_validator("stop")

@@ -140,7 +140,7 @@ async def models(works: Serving) -> Response:
 async def model(
     id: Annotated[str, Path(description="A model's id: the name of its run's folder.")], works: Serving
 ) -> Response:
-    """One model: its task, sizes, layers and vocabulary."""
+    """One model: its task, sizes, layers and vocabulary, and the places in which something can be held."""
     return as_json(model_facts(id, _served(works, id)))
 
 

@@ -1,57 +1,58 @@
-// What if: a unit or a gate that is held at a value, and the continuation with and without.
+// What if: a unit, a gate or a head that is held at a value, and what the model says with and without.
 
 import { h } from "../components/element.js";
 import { short } from "../components/numbers.js";
-import { placeOf } from "./memory.js";
 
 const WORDS = { h: "hidden state h", c: "cell state c" };
-const LENGTH = 120; // symbols of the two continuations
 
 export class Holding {
-  // options(): how the model writes; onset(): what is held has changed.
-  constructor(session, { options, onset }) {
-    Object.assign(this, { session, options, onset });
-    const { layers, heads } = session.model.elman;
-    const attention = Array.from({ length: heads?.layers ?? 0 }, (_, index) => ({ name: `layer ${index + 1}`, states: [], gates: [], heads: heads.heads }));
-    this.layers = layers?.length ? layers : attention; // what can be held: units of recurrent layers, or heads
-    this.layer = h("select", { "aria-label": "Layer of the unit", onchange: () => this.#kinds() }, this.layers.map((layer, index) => h("option", { value: index + 1 }, layer.name)));
+  // answer(fork, set, everything): what the model says in a fork while a set is held; `again`: the fork has read nothing
+  // yet, and everything is what the session has read.
+  // show(asIs, held): what is shown of both answers, { asIs: [nodes], held: [nodes], told }. onset(): what is held has changed.
+  constructor(session, { answer, show, onset, again = true }) {
+    Object.assign(this, { session, answer, show, onset, again });
+    const { layers, places = [] } = session.model.elman;
+    this.places = places;
+    this.place = h("select", { "aria-label": "Layer of the unit", onchange: () => this.#kinds() }, places.map(({ name }, index) => h("option", { value: index }, name)));
     this.kind = h("select", { "aria-label": "What is held", onchange: () => this.#range() });
-    this.unit = h("input", { type: "number", min: 0, value: 0, "aria-label": "Unit that is held", oninput: () => this.#later() });
+    this.unit = h("input", { type: "number", min: 0, value: 0, placeholder: "every", "aria-label": "Unit that is held", oninput: () => this.#later() });
     this.slider = h("input", { type: "range", step: "any", "aria-label": "Value", oninput: () => (this.#say(), this.#later()) });
     this.value = h("output", { class: "number" });
-    this.asIs = h("p", { class: "continuation" });
-    this.held = h("p", { class: "continuation" });
+    this.asIs = h("dd");
+    this.held = h("dd");
     this.told = h("p", { class: "hint", "aria-live": "polite" });
     this.list = h("ul", { class: "holds", "aria-label": "Held now" });
     this.element = h("details", { class: "card holding", ontoggle: () => this.element.open && this.#later() },
       h("summary", null, h("h2", null, layers?.length ? "What if a unit is held?" : "What if a head is held?")),
-      h("div", { class: "hold-form" }, h("label", null, "Hold ", this.kind), h("label", null, "of ", this.layer), (this.unitLabel = h("label", null, "unit ", this.unit)), h("label", { class: "wide" }, "at ", this.slider, this.value)),
-      h("dl", { class: "continuations" }, h("dt", null, "As it is"), h("dd", null, this.asIs), h("dt", null, "With this held"), h("dd", null, this.held)),
+      h("div", { class: "hold-form" }, h("label", { class: "wide" }, "In", this.place), h("label", null, "hold ", this.kind), (this.unitLabel = h("label", null, "unit ", this.unit)), h("label", { class: "wide at" }, "at ", this.slider, this.value)),
+      (this.both = h("dl", { class: "continuations", hidden: true }, h("dt", null, "Without it"), this.asIs, h("dt", null, "With it held"), this.held)),
       this.told,
       h("div", { class: "buttons" }, h("button", { type: "button", onclick: () => this.#keep() }, "Hold it in this session")), this.list);
-    this.element.hidden = !this.layers.length;
-    if (!this.layers.length) return;
-    this.layer.value = this.layers.length;
+    this.element.hidden = !places.length;
+    if (!places.length) return;
+    this.place.value = Math.max(0, (layers?.length || places.filter(({ address }) => !address.part && !address.attention).length) - 1); // the last of those that are watched
     this.#kinds();
     this.#list();
+    session.addEventListener("idle", () => this.#later());
   }
 
+  // A unit of one of the layers that are watched, which are the first of all places.
   choose(layer, unit) {
-    if (!this.layers[layer - 1]?.units) return;
-    this.layer.value = layer;
+    if (!this.places[layer - 1]?.units) return;
+    this.place.value = layer - 1;
     if (unit !== null) this.unit.value = unit;
     this.#kinds(this.kind.value);
-    if (this.element.open) this.#later();
+    this.#later();
   }
 
   #kinds(before) {
-    const { states, gates, units, heads = 0 } = this.layers[this.layer.value - 1];
+    const { states, gates, units, heads } = this.places[this.place.value];
     this.unitLabel.hidden = heads > 0;
-    this.kind.replaceChildren(...Array.from({ length: heads }, (_, index) => h("option", { value: `head ${index + 1}` }, `head ${index + 1}`)),
+    this.kind.replaceChildren(...Array.from({ length: heads }, (_, index) => h("option", { value: `head ${index + 1}` }, heads > 1 ? `head ${index + 1}` : "the only head")),
       ...states.map((name) => h("option", { value: `state ${name}` }, WORDS[name] ?? `state ${name}`)), ...gates.map((name) => h("option", { value: `gate ${name}` }, `gate ${name}`)));
     if (before && [...this.kind.options].some(({ value }) => value === before)) this.kind.value = before;
     this.unit.max = units - 1;
-    if (!before) this.#range();
+    if (!before || this.kind.value !== before) this.#range();
   }
 
   #range() {
@@ -69,28 +70,37 @@ export class Holding {
 
   get set() {
     const [kind, name] = this.kind.value.split(" ");
-    const part = kind === "head" ? { head: Number(name) } : { [kind]: name, unit: Number(this.unit.value) };
-    return { ...placeOf(this.layers[this.layer.value - 1]), ...part, value: Number(this.slider.value) };
+    const unit = this.unit.value === "" ? {} : { unit: Number(this.unit.value) };
+    const part = kind === "head" ? { head: Number(name) } : { [kind]: name, ...unit };
+    return { ...this.places[this.place.value].address, ...part, value: Number(this.slider.value) };
   }
 
   #later() {
     clearTimeout(this.timer);
-    if (this.element?.open) this.timer = setTimeout(() => this.preview(), 150);
+    if (this.element.open) this.timer = setTimeout(() => this.preview(), 150);
   }
 
-  // Both continuations, each written by a fork that is closed again.
+  // Both answers, each of a fork that is closed again.
   async preview() {
-    if (!this.element.open || this.session.gone || this.session.busy || this.session.writing || !this.session.position) return;
-    if (this.trying) return void (this.again = true);
+    const { session } = this;
+    if (!this.element.open || session.gone || session.busy || session.writing) return;
+    this.both.hidden = !session.position;
+    if (!session.position) return void (this.told.textContent = "Once the model has read something, its answers with and without stand here.");
+    if (this.trying) return void (this.more = true);
     this.trying = true;
     try {
       do {
-        this.again = false;
-        const options = { ...this.options(), tokens: LENGTH, seed: this.options().seed ?? 1 };
-        const asIs = await this.#continuation(options, []);
-        const held = await this.#continuation(options, [this.set]);
-        this.#show(asIs, held);
-      } while (this.again);
+        this.more = false;
+        const { set } = this;
+        const others = without(session.set, set);
+        const { everything } = session; // of now: meanwhile, it may be read again
+        const asIs = await this.#tried(others, everything);
+        const held = await this.#tried([...others, set], everything);
+        const { told, ...shown } = this.show(asIs, held);
+        this.asIs.replaceChildren(...shown.asIs);
+        this.held.replaceChildren(...shown.held);
+        this.told.textContent = told;
+      } while (this.more && !session.busy && session.position);
     } catch (error) {
       this.told.textContent = error.message;
     } finally {
@@ -98,41 +108,48 @@ export class Holding {
     }
   }
 
-  async #continuation(options, more) {
-    const set = [...this.session.set, ...more];
-    const fork = await this.session.fork();
+  async #tried(set, everything) {
+    const fork = await this.session.fork(this.again ? 0 : undefined);
     try {
-      return (await this.session.server.ask("POST", `${fork.path}/generate`, { ...options, ...(set.length && { set }) })).text;
+      return await this.answer(fork, set.length ? { set } : {}, everything);
     } finally {
       fork.close();
     }
   }
 
-  #show(asIs, held) {
-    const [a, b] = [[...asIs], [...held]];
-    const same = b.findIndex((letter, index) => letter !== a[index]);
-    this.asIs.textContent = asIs;
-    this.held.replaceChildren(b.slice(0, same < 0 ? b.length : same).join(""), h("mark", null, same < 0 ? "" : b.slice(same).join("")));
-    this.told.textContent = same < 0 && a.length === b.length ? "The continuation stays the same." : `The continuations part after ${same < 0 ? Math.min(a.length, b.length) : same} symbols.`;
+  #keep() {
+    this.#change([...without(this.session.set, this.set), this.set]);
   }
 
-  #keep() {
-    this.session.set = [...this.session.set.filter((one) => key(one) !== key(this.set)), this.set];
+  #change(set) {
+    this.session.set = set;
     this.#list();
     this.onset();
   }
 
   #list() {
-    this.list.replaceChildren(...this.session.set.map((one) => h("li", null, `${named(one)}, layer ${one.layer}, at ${short(one.value)} `,
-      h("button", { type: "button", class: "plain", "aria-label": `let go of ${named(one)}`, onclick: () => this.#drop(one) }, "let go"))));
-  }
-
-  #drop(one) {
-    this.session.set = this.session.set.filter((other) => other !== one);
-    this.#list();
-    this.onset();
+    this.list.replaceChildren(...this.session.set.map((one) => {
+      const name = `${named(one)}, ${this.places.find((place) => key(place.address) === key(addressOf(one)))?.name}`;
+      return h("li", null, `${name}, at ${short(one.value)} `, h("button", { type: "button", class: "plain", "aria-label": `let go of ${name}`, onclick: () => this.#change(this.session.set.filter((other) => other !== one)) }, "let go"));
+    }));
   }
 }
 
-const named = ({ head, gate, state, unit }) => (head ? `head ${head}` : `${gate ? `gate ${gate}` : `state ${state}`} of unit ${unit}`);
-const key = (one) => `${one.layer} ${one.direction} ${named(one)}`;
+// What the model says in a fork that reads everything while a set is held.
+export const readIn = (fork, set, everything) => fork.server.ask("POST", `${fork.path}/feed`, { ...everything, ...set });
+
+// Two texts, what differs of the second marked.
+export function comparedTexts(asIs, held) {
+  const [a, b] = [[...asIs], [...held]];
+  const same = b.findIndex((letter, index) => letter !== a[index]);
+  const part = same < 0 ? b.length : same;
+  const stays = same < 0 && a.length === b.length;
+  return { asIs: [h("p", { class: "continuation" }, asIs)], held: [h("p", { class: "continuation" }, b.slice(0, part).join(""), h("mark", null, b.slice(part).join("")))],
+    told: stays ? "Both texts are the same." : `The texts part after ${part} ${part === 1 ? "symbol" : "symbols"}.` };
+}
+
+// What is held of other things than one.
+const without = (set, one) => set.filter((other) => key(other) !== key(one));
+const named = ({ head, gate, state, unit }) => (head ? `head ${head}` : `${gate ? `gate ${gate}` : `state ${state}`} of ${unit === undefined ? "every unit" : `unit ${unit}`}`);
+const addressOf = ({ part, layer, direction, attention }) => ({ part, layer, direction, attention });
+const key = ({ part, layer, direction, attention, head, gate, state, unit }) => JSON.stringify([part, layer, direction, attention, head, gate, state, unit].map((one) => one ?? null));

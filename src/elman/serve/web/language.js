@@ -5,13 +5,14 @@ import { h } from "../components/element.js";
 import { percent, short, spoken, visible } from "../components/numbers.js";
 import { Attention } from "./attention.js";
 import { Editor } from "./editor.js";
-import { Holding } from "./holding.js";
+import { comparedTexts, Holding } from "./holding.js";
 import { COLOURS, Memory } from "./memory.js";
 import { Session } from "./session.js";
 import { Writing } from "./writing.js";
 
 const STARTLING = 8; // nats of full colour
 const SHOWN = 8; // next symbols
+const TRIED = 120; // symbols of the two continuations, with and without what may be held
 const UNITS = { char: ["character", "characters"], byte: ["byte", "bytes"], word: ["word", "words"] }; // by tokenizer
 
 export class LanguageView {
@@ -27,7 +28,7 @@ export class LanguageView {
     this.writing = new Writing({ write: (options) => pane.write(options), stop: () => pane.stop() });
     this.memory = new Memory(session, { drawn: true, onpoint: (index) => this.#point(index, true), onunit: () => this.#unit(), onvalues: () => (this.#colour(), this.#gates(), this.#place()) });
     this.attention = layers?.length ? null : new Attention(session, { onvalues: () => this.#colour() });
-    this.holding = new Holding(session, { options: () => this.writing.options, onset: () => pane.changed() });
+    this.holding = new Holding(session, { again: false, answer: (fork, set) => this.#continuation(fork, set), show: comparedTexts, onset: () => pane.changed() });
     this.element = h("div", { class: "view" },
       h("div", { class: "wide-column" }, this.#text(), this.attention?.element, this.memory.element),
       h("div", { class: "narrow-column" }, this.#next(), this.writing.element, this.holding.element));
@@ -209,6 +210,11 @@ export class LanguageView {
   goesOn({ seed }) {
     const { seed: before, drawn, position } = this.session.written ?? {};
     return seed !== undefined && seed === before && position === this.session.position ? { drawn } : {};
+  }
+
+  async #continuation(fork, set) {
+    const { options } = this.writing;
+    return (await this.session.server.ask("POST", `${fork.path}/generate`, { ...options, tokens: TRIED, seed: options.seed ?? 1, ...set })).text;
   }
 
   stop() {

@@ -167,7 +167,7 @@ class Page {
     const several = this.models.length > 1;
     this.tree.set(this.sessions.map((session) => ({ id: session.id, parent: session.parent, at: session.at, position: session.position, checkpoints: session.checkpoints, open: shown.has(session.id),
       name: `${session.name}${several ? ` · ${session.model.id}` : ""} · ${session.position} read${session.gone ? " · gone" : ""}` })));
-    const sessions = this.sessions.map(({ id, model, parent, at, name, wanted }) => ({ id, model: model.id, parent, at, name, text: wanted }));
+    const sessions = this.sessions.map(({ id, model, parent, at, name, wanted, set }) => ({ id, model: model.id, parent, at, name, text: wanted, set }));
     const panes = this.panes.map(({ session }) => session?.id);
     sessionStorage.setItem(STORE, JSON.stringify({ sessions, panes, names: this.names, together: $("together").checked }));
   }

@@ -11,7 +11,8 @@ export class Session extends EventTarget {
   parts = [];
   wanted = "";
   answer = null; // of the last feed
-  set = []; // units and gates that are held at a value
+  set = []; // units, gates and heads that are held at a value
+  stale = false; // whether all is to be read again
   busy = false;
   writing = null; // an AbortController while the model writes
   stride = 32; // symbols that are written at a time
@@ -20,7 +21,7 @@ export class Session extends EventTarget {
 
   constructor(server, model, record) {
     super();
-    Object.assign(this, { server, model, id: record.id, parent: record.parent ?? null, at: record.at ?? 0, checkpoints: record.checkpoints ?? [] });
+    Object.assign(this, { server, model, id: record.id, parent: record.parent ?? null, at: record.at ?? 0, checkpoints: record.checkpoints ?? [], set: record.set ?? [] });
   }
 
   static async begin(server, model) {
@@ -95,7 +96,8 @@ export class Session extends EventTarget {
     if (this.busy || this.writing || this.gone) return;
     this.busy = true;
     try {
-      for (let plan; (plan = this.plan()); ) {
+      for (let plan; (plan = this.stale ? { keep: 0 } : this.plan()); ) {
+        this.stale = false;
         if (plan.keep < this.position) await this.rollback(plan.keep);
         if (plan.feed) await this.feed(plan.feed);
       }
@@ -114,12 +116,10 @@ export class Session extends EventTarget {
     if (!(error instanceof Refused) && error.name !== "AbortError") console.warn(error);
   }
 
-  // What the last answer said is not kept: read the last of it once more.
-  async reread() {
-    const { wanted } = this;
-    this.wanted = "";
-    await this.#settle();
-    return this.read(wanted);
+  // Read all again: something else is held, or what the answers said was not kept.
+  anew() {
+    this.stale = true;
+    return this.#settle();
   }
 
   // The server is there again: see what it still has, and go on.

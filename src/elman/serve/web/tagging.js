@@ -3,6 +3,7 @@
 import { Bars } from "../components/bars.js";
 import { h } from "../components/element.js";
 import { percent } from "../components/numbers.js";
+import { Holding, readIn } from "./holding.js";
 import { Memory } from "./memory.js";
 import { WordSession } from "./words.js";
 
@@ -22,14 +23,15 @@ export class TaggingView {
     this.of = h("h2", null, "Tags");
     const { bidirectional } = session.model.elman;
     const reads = bidirectional === undefined ? "" : bidirectional ? "The model reads a sentence in both directions: with every word it reads the sentence again, and earlier tags may change." : "The model reads from left to right: a tag stays once it is there.";
-    this.memory = new Memory(session, {});
+    this.holding = new Holding(session, { answer: readIn, show: comparedTags, onset: () => session.anew() });
+    this.memory = new Memory(session, { onunit: () => this.holding.choose(this.memory.layer, this.memory.unit) });
     this.element = h("div", { class: "view" },
       h("div", { class: "wide-column" }, h("section", { class: "card text", "aria-label": "Sentence" }, h("div", { class: "card-head" }, h("h2", null, "Sentence")), this.area, this.words, this.told, h("p", { class: "hint" }, reads)), this.memory.element),
-      h("div", { class: "narrow-column" }, h("section", { class: "card", "aria-label": "Probabilities of tags" }, h("div", { class: "card-head" }, this.of), this.bars.element)));
+      h("div", { class: "narrow-column" }, h("section", { class: "card says", "aria-label": "Probabilities of tags" }, h("div", { class: "card-head" }, this.of), this.bars.element), this.holding.element));
     session.addEventListener("change", () => this.show());
     session.addEventListener("idle", () => this.memory.update());
     this.show();
-    if (session.wanted && !session.answer) session.reread();
+    if (session.wanted && !session.answer) session.anew();
   }
 
   show() {
@@ -51,7 +53,7 @@ export class TaggingView {
       const changed = button.firstChild.textContent && button.firstChild.textContent !== tag;
       button.firstChild.textContent = tag;
       button.lastChild.textContent = token;
-      button.className = `c${tag === "O" ? 0 : colourOf(tag)}${index === chosen ? " chosen" : ""}`;
+      button.className = `${classOf(tag)}${index === chosen ? " chosen" : ""}`;
       button.style.setProperty("--sure", probability ?? 1);
       button.setAttribute("aria-label", `${token}: ${tag}${probability === undefined ? "" : `, ${percent(probability)}`}`);
       if (changed) button.firstChild.animate?.([{ opacity: 0.2 }, { opacity: 1 }], 500);
@@ -72,6 +74,17 @@ export class TaggingView {
     this.area.focus();
   }
 }
+
+// Tags with and without what may be held: those that differ are marked.
+function comparedTags(asIs, held) {
+  const [before, after] = [asIs.tags, held.tags];
+  const changed = after.filter(({ tag }, index) => tag !== before[index].tag).length;
+  const most = Math.max(0, ...after.map(({ tag, probability }, index) => Math.abs((before[index].probabilities[tag] ?? 0) - probability)));
+  const list = (tags) => h("ol", { class: "tagged small" }, tags.map(({ token, tag }, index) => h("li", { class: `${classOf(tag)}${tag === before[index].tag ? "" : " changed"}` }, h("small", null, tag), h("span", null, token))));
+  return { asIs: [list(before)], held: [list(after)], told: changed ? `${changed} of ${after.length} ${changed === 1 ? "tag changes" : "tags change"}.` : most < 0.001 ? "Every tag and its probability stay." : `Every tag stays; the probability of one moves by ${percent(most)}.` };
+}
+
+const classOf = (tag) => `c${tag === "O" ? 0 : colourOf(tag)}`;
 
 // A colour that a tag keeps: of its kind, whatever stands before a dash (B-, I-).
 function colourOf(tag) {

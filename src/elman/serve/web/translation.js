@@ -2,6 +2,7 @@
 
 import { h } from "../components/element.js";
 import { Matrix } from "../components/matrix.js";
+import { comparedTexts, Holding, readIn } from "./holding.js";
 import { Memory } from "./memory.js";
 import { Session } from "./session.js";
 import { Writing } from "./writing.js";
@@ -13,6 +14,11 @@ class TranslationSession extends Session {
 
   get text() {
     return this.source ?? "";
+  }
+
+  // All that it reads, as one feed.
+  get everything() {
+    return { text: this.source };
   }
 
   plan() {
@@ -48,13 +54,14 @@ export class TranslationView {
     this.target = h("p", { class: "target", "aria-live": "polite", "aria-label": "Translation" });
     this.writing = new Writing({ write: (options) => pane.write(options), stop: () => pane.stop(), tokens: "", temperature: 0 });
     this.matrix = new Matrix({ label: "Alignment of the target with the source", corner: "target ↓ source →" });
-    this.memory = new Memory(session, {});
+    this.holding = new Holding(session, { answer: (...given) => this.#translation(...given), show: comparedTexts, onset: () => (pane.changed(), this.#later()) });
+    this.memory = new Memory(session, { onunit: () => this.holding.choose(this.memory.layer, this.memory.unit) });
     this.element = h("div", { class: "view" },
       h("div", { class: "wide-column" },
         h("section", { class: "card text", "aria-label": "Source" }, h("div", { class: "card-head" }, h("h2", null, "Source")), this.area),
-        h("section", { class: "card", "aria-label": "Translation" }, h("div", { class: "card-head" }, h("h2", null, "Translation")), this.target),
+        h("section", { class: "card says", "aria-label": "Translation" }, h("div", { class: "card-head" }, h("h2", null, "Translation")), this.target),
         h("section", { class: "card", "aria-label": "Alignment" }, h("div", { class: "card-head" }, h("h2", null, "Alignment")), h("p", { class: "hint" }, "Each row is a word that the model wrote; its colours say at which words of the source the model looked as it wrote."), this.matrix.element), this.memory.element),
-      h("div", { class: "narrow-column" }, this.writing.element));
+      h("div", { class: "narrow-column" }, this.writing.element, this.holding.element));
     session.onalignment = (token, weights) => this.matrix.append(token, weights);
     session.addEventListener("change", () => this.show());
     this.show();
@@ -78,6 +85,12 @@ export class TranslationView {
   #later() {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.pane.write(this.writing.options), PAUSE);
+  }
+
+  // A fork reads the source, too, with what is held.
+  async #translation(fork, set, everything) {
+    await readIn(fork, set, everything);
+    return (await this.session.server.ask("POST", `${fork.path}/generate`, { seed: 1, ...this.writing.options, ...set })).text;
   }
 
   async write(options = this.writing.options) {

@@ -3,6 +3,7 @@
 import { FanChart } from "../components/fan_chart.js";
 import { h } from "../components/element.js";
 import { Session } from "./session.js";
+import { PIECES } from "./words.js";
 
 const ROOM = 96; // steps of the empty chart
 
@@ -18,12 +19,18 @@ export class ValueSession extends Session {
     const differs = this.rows.findIndex((row, index) => String(row) !== String(this.read_[index]));
     const keep = differs < 0 ? Math.min(this.rows.length, this.read_.length) : differs;
     if (keep === this.rows.length && keep === this.read_.length) return null;
-    return { keep, feed: keep < this.rows.length ? { values: this.rows.slice(keep) } : null };
+    const most = this.model.elman.task === "classification" ? Math.ceil(this.rows.length / PIECES) : Infinity;
+    return { keep, feed: keep < this.rows.length ? { values: this.rows.slice(keep, keep + most) } : null };
   }
 
   accept(_, { values }) {
     this.read_.push(...values);
     this.parts = this.read_.map(() => ({ text: "" }));
+  }
+
+  // All that it reads, as one feed.
+  get everything() {
+    return { values: [...this.read_] };
   }
 
   async rollback(position) {

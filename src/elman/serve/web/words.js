@@ -2,6 +2,8 @@
 
 import { Session } from "./session.js";
 
+export const PIECES = 30; // in which a classifier reads a text or a series, so that one sees how its labels change
+
 export class WordSession extends Session {
   marks = [{ count: 0, position: 0 }]; // how many words were read at the positions to which the session can go back
   words = [];
@@ -20,8 +22,23 @@ export class WordSession extends Session {
     this.words.length = Math.min(count, this.words.length);
     const rest = words.slice(count);
     if (!rest.length) return { keep: position, feed: null };
-    const blank = count ? " " : "";
-    return { keep: position, feed: this.model.elman.task === "tagging" ? { tokens: rest } : { text: blank + rest.join(" ") } };
+    if (this.#tags) return { keep: position, feed: { tokens: rest } };
+    return { keep: position, feed: { text: (count ? " " : "") + rest.slice(0, Math.ceil(words.length / PIECES)).join(" ") } };
+  }
+
+  get #tags() {
+    return this.model.elman.task === "tagging";
+  }
+
+  // All that it reads, as one feed.
+  get everything() {
+    return this.#tags ? { tokens: [...this.words] } : { text: this.words.join(" ") };
+  }
+
+  async rollback(position) {
+    await super.rollback(position);
+    while (this.marks.at(-1).position > position) this.marks.pop();
+    this.words.length = Math.min(this.marks.at(-1).count, this.words.length);
   }
 
   // The marks of an answer: a tagger's units are words, so that it can go back to each.

@@ -78,6 +78,7 @@ class Classification(Task):
     block_losses = deferred(".objective.block_losses")
     evaluate = deferred(".evaluation.evaluate_labels")
     score = deferred(".evaluation.score")
+    score_parts = deferred(".evaluation.score_parts")
     predict = deferred(".prediction.predict")
     listener = deferred(".listener.LabelListener")
     recognises_network = deferred(".imported.recognises")

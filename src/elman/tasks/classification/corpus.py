@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from elman.data import labelled_corpus
 from elman.data.corpus import check_expected
@@ -76,13 +79,21 @@ def unlabelled(run: Trained, path: Path) -> Examples:
     return replace(encode(found.inputs, codec, max_length=data.max_length, places=found.places), ids=found.ids)
 
 
-def in_memory(run: Trained, objects: Sequence[Any]) -> Examples:
-    """What a model is asked about: texts, or series as nested lists or arrays.
+def in_memory(run: Trained, objects: Sequence[Any], what: str = "input") -> Examples:
+    """What a model is asked about: texts, or series as nested lists or arrays; or mappings that hold either.
 
     Raises `UserError` with the number of an object that is not what the model reads.
     """
-    inputs, places = [], [f"input {at}" for at in range(1, len(objects) + 1)]
+    inputs, places = [], [f"{what} {at}" for at in range(1, len(objects) + 1)]
+    name, expected = ("text", "a text") if "tokenizer" in run.codecs else ("values", "a series of numbers")
+    key = getattr(columns(_settings(run)), name)
     for each, place in zip(objects, places, strict=True):
+        if isinstance(each, Mapping):
+            if key not in each:
+                raise UserError(place, expected=f"a column {key!r}", got=", ".join(map(repr, [*each][:8])) or "none")
+            each = each[key]
+        if not isinstance(each, str | Sequence | np.ndarray):
+            raise UserError(place, expected=expected, got=reprlib.repr(each), remedy="give a list of inputs")
         _codec(run, not isinstance(each, str), place)
         inputs.append(mended(each) if isinstance(each, str) else series_of(each, place))
     codec = run.codecs.get("tokenizer") or run.codecs["scaler"]

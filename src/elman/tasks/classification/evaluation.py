@@ -17,6 +17,7 @@ from elman.data.labelled_corpus import Examples, LabelledCorpus
 from elman.data.labels import Label, LabelCodec
 from elman.data.lanes import NOT_COUNTED
 from elman.distributed import ALONE, Ranks
+from elman.errors import UserError
 from elman.metrics import classification as scores
 from elman.metrics.calibration import fit_temperature, fit_thresholds, sigmoid, softmax
 from elman.metrics.words import words
@@ -148,17 +149,25 @@ TITLES = {
 
 
 def evaluate_labels(run: Trained, data: Sources, options: ReadingOptions, say: Say, progress: Progress) -> Evaluation:
-    """Score every example. Raises `UserError` where there are none."""
+    """Score every example. Raises `UserError` where there are none, or the model knows none of their labels."""
     from elman.tasks.classification.corpus import examples as read_examples
 
     examples, model, codec = read_examples(run, data, say), run.model, run.labels
+    assert examples.labels is not None
+    assert examples.targets is not None
+    if codec.kind == "class" and bool(np.all(examples.targets == NOT_COUNTED)):
+        expected, got = f"such as {', '.join(codec.names[:NAMED])}", str(examples.labels[0])
+        what, remedy = (
+            f"the model knows no label of {' and '.join(map(str, data))}",
+            "give data with those of the training",
+        )
+        raise UserError(what, expected=expected, got=got, remedy=remedy)
     logits = read_logits(model, examples, options.batch, progress)
     report: dict[str, Any] = measure(model, codec, logits, examples)
     lines = score_lines(report)
     lines.append(("examples", f"{len(examples):,}"))
     report["examples"] = len(examples)
     if codec.kind != "number":
-        assert examples.labels is not None
         unknown = unknown_labels(codec, examples.labels)
         report["unknown_labels"] = unknown
         if unknown:
@@ -208,3 +217,16 @@ def score(model: Classifier, corpus: LabelledCorpus, loss: float) -> dict[str, f
     """The scores on the validation set that a comparison shows."""
     found = measure(model, corpus.labels, read_logits(model, corpus.valid), corpus.valid)
     return {name: value for name, value in found.items() if name != "loss"}
+
+
+def score_parts(model: Classifier, corpus: LabelledCorpus) -> dict[str, tuple[Floats, Floats]]:
+    """Of the score that models are ranked by, what each validation example adds to it, and that it is one example."""
+    examples, codec = corpus.valid, corpus.labels
+    assert examples.labels is not None
+    pairs = list(zip(examples.labels, say_labels(model, codec, read_logits(model, examples)), strict=True))
+    if codec.kind == "number":
+        found = "mae", np.array([abs(float(cast(float, said)) - float(cast(float, label))) for label, said in pairs])
+    else:
+        right = np.array([100.0 * (label == said) for label, said in pairs])
+        found = "accuracy" if codec.kind == "class" else "exact_match", right
+    return {found[0]: (found[1], np.ones(len(examples)))}

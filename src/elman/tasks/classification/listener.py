@@ -26,7 +26,7 @@ from elman.tasks.hearing import (
     TOGETHER,
     Asked,
     FeedRequest,
-    Held,
+    WholeMemory,
     check_finite,
     most_probable,
     one_form,
@@ -36,6 +36,7 @@ from elman.tasks.hearing import (
     texts_of,
     went_on,
 )
+from elman.tasks.holding import HeldReaders
 from elman.tasks.listening import Listener, Memory, Unit, Work
 
 Inputs = npt.NDArray[Any]
@@ -65,6 +66,7 @@ class LabelListener(Listener):
         self.tokenizer: Any = run.codecs.get("tokenizer")  # of a model of series None
         self.scaler: ChannelScaler | None = run.codecs.get("scaler")  # of a model of texts None
         self.longest = most_steps(run)
+        self.runs = HeldReaders(run.model, run.with_model)
 
     def begin(self) -> Memory:
         """A sequence without a step."""
@@ -73,14 +75,14 @@ class LabelListener(Listener):
     def check(self, kind: str, asked: Mapping[str, Any]) -> FeedRequest:
         """The tokens of {"text"} or {"tokens"}, or the rows of {"values"}; or {"units"}."""
         if self.scaler is not None:
-            form, rows = one_form(kind, NextRows, asked, ("values",))
+            form, rows = one_form(kind, NextRows, asked, ("values",), self.run.model)
             given = getattr(rows, form)
             series = series_of(given, form) if given else np.zeros((0, self.scaler.channels))
             if series.shape[1] != self.scaler.channels:
                 raise UserError(form, expected=f"rows of {self.scaler.channels} channels", got=series.shape[1])
             units: list[Unit] = np.where(np.isnan(series), np.array(None), series).tolist()
-            return FeedRequest(units, scaled(self.scaler, form, series), rows.top)
-        form, tokens = one_form(kind, NextText, asked, ("text", "tokens"))
+            return FeedRequest(units, scaled(self.scaler, form, series), rows.top, rows.set)
+        form, tokens = one_form(kind, NextText, asked, ("text", "tokens"), self.run.model)
         given = getattr(tokens, form)
         if isinstance(self.tokenizer, WordNgrams):
             if not isinstance(given, str) and not all(isinstance(word, str) for word in given):
@@ -91,7 +93,7 @@ class LabelListener(Listener):
         else:
             units = given
             self._check_tokens(form, given)
-        return FeedRequest(units, self._inputs(units), tokens.top)
+        return FeedRequest(units, self._inputs(units), tokens.top, tokens.set)
 
     def _check_tokens(self, form: str, tokens: Sequence[Any]) -> None:
         size = self.tokenizer.vocab_size
@@ -109,7 +111,7 @@ class LabelListener(Listener):
 
     def steps_before(self, memory: Memory) -> Inputs:
         """All that a session has read, where the model needs the whole."""
-        steps: Inputs = cast(Held, memory.state).inputs[0].numpy()
+        steps: Inputs = cast(WholeMemory, memory.state).inputs[0].numpy()
         return steps if self.scaler is not None or isinstance(self.tokenizer, WordNgrams) else steps[:, 0]
 
     def round(self, works: Sequence[Work]) -> None:
@@ -123,7 +125,7 @@ class LabelListener(Listener):
             raise UserError("a sequence", expected=f"at most {self.longest:,} steps", got=f"{most:,}", remedy=remedy)
         if not min(map(len, steps)):
             raise nothing_read()
-        found = label_examples(self.run, Examples(steps, None, None, None), TOGETHER)
+        found = label_examples(self.runs(works[0].request), Examples(steps, None, None, None), TOGETHER)
         check_finite([said for _, said in found])
         for work, inputs, (_, said) in zip(works, steps, found, strict=True):
             went_on(work, _as_memory(inputs), {}, work.request.units)
@@ -135,10 +137,11 @@ class LabelListener(Listener):
         pieces = [work.request.inputs[at : at + self.chunk] for work, at in zip(works, starts, strict=True)]
         if any(not work.memory.position and not len(piece) for work, piece in zip(works, pieces, strict=True)):
             raise nothing_read()
-        inputs = padded(pieces).to(next(self.run.model.parameters()).device)
+        model = self.runs(works[0].request).model
+        inputs = padded(pieces).to(next(model.parameters()).device)
 
         def read(state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
-            return self.run.model.scores(inputs, state, lengths=lengths)
+            return model.scores(inputs, state, lengths=lengths)
 
         logits, states = read_pieces([work.memory.state for work in works], [*map(len, pieces)], read)
         found = label_logits(self.run, logits)
@@ -185,9 +188,9 @@ class LabelListener(Listener):
         return {"reads": "text", "tokenizer": self.tokenizer.kind, "vocabulary": size, **about}
 
 
-def _as_memory(steps: Inputs) -> Held:
+def _as_memory(steps: Inputs) -> WholeMemory:
     """Steps (T,) or (T, D) as a memory (1, T, D)."""
-    return Held(torch.from_numpy(steps if steps.ndim == 2 else steps[:, None])[None])
+    return WholeMemory(torch.from_numpy(steps if steps.ndim == 2 else steps[:, None])[None])
 
 
 def scaled(scaler: ChannelScaler, form: str, series: Series) -> Inputs:

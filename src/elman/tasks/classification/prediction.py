@@ -20,7 +20,7 @@ from elman.state import State
 from elman.tasks.classification.corpus import in_memory, is_plain, symbols, unlabelled
 from elman.tasks.classification.evaluation import probabilities, say_labels
 from elman.tasks.classification.settings import LabelOptions
-from elman.tasks.exchange import Answer, Inputs, Say, Trained
+from elman.tasks.exchange import Answer, Inputs, Say, Trained, in_table, table_in
 
 DIGITS = 8  # of a probability
 
@@ -33,10 +33,18 @@ def predict(run: Trained, inputs: Inputs, options: LabelOptions, say: Say) -> It
     if options.stream:
         return stream(run, inputs)
     if inputs.memory is not None:
-        return _answers(run, in_memory(run, inputs.memory), options.batch)
+        return _of_memory(run, inputs.memory, options.batch, say)
     if inputs.path is not None and not is_plain(inputs.path):
         return _answers(run, unlabelled(run, inputs.path), options.batch)
     return _of_lines(run, inputs, options.batch)
+
+
+def _of_memory(run: Trained, inputs: Sequence[Any], batch: int, say: Say) -> Iterator[Answer]:
+    """Texts or series; or one table with an example a row, which is given back with a column of labels."""
+    if (rows := table_in(inputs)) is None:
+        yield from _answers(run, in_memory(run, inputs), batch)
+    else:
+        yield in_table(rows, _answers(run, in_memory(run, rows, "row"), batch), say)
 
 
 def _of_lines(run: Trained, inputs: Inputs, batch: int) -> Iterator[Answer]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from elman.lens.places import memory_of
 from elman.models.layered_classifier import LayeredClassifier
 from elman.tasks.classification.listener import LabelListener
 from elman.tasks.exchange import Trained
@@ -38,7 +39,7 @@ def watch(run: Trained, memory: Memory, units: Sequence[Unit], skip: int, option
         hidden: Tensor = model.encoder(model.embed(given), None if state is None else state.encoder)[0]
         return hidden
 
-    part = model.get_submodule(run.task.memory_part(model))
+    part = memory_of(model)
     states, gates, hidden = watch_memory(part, read, options, steps)
     if begun or isinstance(model, LayeredClassifier):
         return Watched(states, gates)

@@ -18,6 +18,7 @@ from elman.metrics.forecasts import LEVELS, ForecastScores
 from elman.metrics.words import words
 from elman.tasks.exchange import Evaluation, Progress, Say, Sources, Trained
 from elman.tasks.forecasting.baselines import NAMES
+from elman.tasks.forecasting.cache import ForecastCache, forecast_windows
 from elman.tasks.forecasting.corpus import tell_missing, tell_short
 from elman.tasks.forecasting.tracking import WidthTracker
 
@@ -118,22 +119,26 @@ def forecasts(run: Trained, windows: Windows) -> Iterator[tuple[Integers, Window
         yield rows, batch, made
 
 
-def model_forecasts(run: Trained, windows: Windows) -> Iterator[tuple[Integers, Floats, Floats]]:
+def model_forecasts(
+    run: Trained, windows: Windows, cache: ForecastCache | None = None
+) -> Iterator[tuple[Integers, Floats, Floats]]:
     """The model's forecasts: rows (B,), means (B, H), and quantiles (B, H, Q) of its levels, in the data's units."""
-    for rows, _, mean, quantiles in _standardised(run, windows):
+    for rows, _, mean, quantiles in _standardised(run, windows, cache):
         yield rows, *_in_units(windows, rows, mean, quantiles)
 
 
-def _standardised(run: Trained, windows: Windows) -> Iterator[tuple[Integers, WindowBatch, Floats, Floats]]:
+def _standardised(
+    run: Trained, windows: Windows, cache: ForecastCache | None = None
+) -> Iterator[tuple[Integers, WindowBatch, Floats, Floats]]:
     """Rows (B,), batches, means (B, H) and quantiles (B, H, Q), whose widths follow the errors of their series."""
-    model, tracker = run.model, WidthTracker(run.model)
-    device = next(model.parameters()).device
+    tracker, lasting = WidthTracker(run.model), run.scaler.lasting(windows.panel)
     batches = evaluation_batches(windows, BATCH)
     while together := list(islice(batches, TOGETHER)):
         made = []
-        for _, batch in together:
-            forecast = model.forecast(batch.to(device), calibrated=False)
-            made.append([each.double().cpu().numpy() for each in (*forecast, batch.future)])
+        for rows, batch in together:
+            last = lasting[windows.series[rows]]
+            forecast = forecast_windows(run.model, batch) if cache is None else cache(batch, last)
+            made.append([*forecast, batch.future.double().numpy()])
         rows = np.concatenate([rows for rows, _ in together])
         quantiles, truth = (np.concatenate([parts[at] for parts in made]) for at in (1, 2))
         moved = tracker(windows.series[rows], windows.origins[rows], quantiles, truth)

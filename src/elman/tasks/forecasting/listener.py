@@ -15,17 +15,19 @@ from elman.data.table import number
 from elman.errors import UserError
 from elman.tasks.configuration import make_section
 from elman.tasks.exchange import NONE, Trained
+from elman.tasks.forecasting.cache import ForecastCache
 from elman.tasks.forecasting.prediction import TRACKED, level_names, missing_ahead, not_ahead, panel_forecasts
 from elman.tasks.forecasting.told import ABOUT, SeriesNotes, Told, panel_of, start_of
 from elman.tasks.hearing import (
     Asked,
     FeedRequest,
-    Held,
+    WholeMemory,
     check_finite,
     in_batches,
     one_form,
     went_on,
 )
+from elman.tasks.holding import HeldReaders
 from elman.tasks.listening import Listener, Memory, Unit, Work
 
 SHOWN = 100  # series of the training whose ids a client is told
@@ -47,17 +49,19 @@ class SeriesListener(Listener):
 
     def __init__(self, run: Trained, options: Mapping[str, Any] = NONE) -> None:
         self.run, columns = run, run.columns
+        self.cache = ForecastCache(run.model)
         target = columns.target or TARGETS[0]
         self.roles = Roles("unique_id", "ds", (target,), columns.past or (), columns.future, columns.static or ())
         self.columns = [target, *self.roles.past, *self.roles.future]
+        self.runs = HeldReaders(run.model, run.with_model)
 
     def begin(self) -> Memory:
         """A series without a value."""
-        return Memory(Held(torch.zeros(1, 0, len(self.columns), dtype=torch.float64)), {})
+        return Memory(WholeMemory(torch.zeros(1, 0, len(self.columns), dtype=torch.float64)), {})
 
     def check(self, kind: str, asked: Mapping[str, Any]) -> FeedRequest:
         """The rows of {"values"} or {"units"}."""
-        form, given = one_form(kind, NextValues, asked, ("values",))
+        form, given = one_form(kind, NextValues, asked, ("values",), self.run.model)
         units = list(getattr(given, form))
         about = {name: asked[name] for name in ABOUT if asked.get(name) is not None}
         first = units[0] if units else None
@@ -71,7 +75,7 @@ class SeriesListener(Listener):
             if not units:
                 raise UserError(next(iter(about)), expected="a value too, which is the series' first", got="none")
             units[0] = {"values": units[0], **about}
-        return FeedRequest(units, rows.reshape(-1, len(self.columns)), given.top)
+        return FeedRequest(units, rows.reshape(-1, len(self.columns)), given.top, given.set)
 
     def _row(self, form: str, at: int, unit: Any) -> list[float]:
         row = unit if isinstance(unit, list | tuple) else [unit]
@@ -113,7 +117,7 @@ class SeriesListener(Listener):
         return int(min(steps, model.past_steps) * (1 + min(max(steps - model.past_steps, 0), TRACKED)))
 
     def _read_again(self, works: Sequence[Work]) -> None:
-        series = [self.series(work) for work in works]
+        run, series = self.runs(works[0].request), [self.series(work) for work in works]
         answers: list[dict[str, Any]] = [{} for _ in works]
         for dated in (False, True):
             at = [
@@ -122,13 +126,13 @@ class SeriesListener(Listener):
                 if (one.ds is not None) == dated and not np.isnan(one.rows[:, 0]).all()
             ]
             if at:
-                for n, answer in zip(at, self._forecasts([series[n] for n in at]), strict=True):
+                for n, answer in zip(at, self._forecasts(run, [series[n] for n in at]), strict=True):
                     answers[n] = answer
         check_finite(answers)
         for work, one, answer in zip(works, series, answers, strict=True):
             request: FeedRequest = work.request
             notes = {name: value for name in ABOUT if (value := getattr(one, name)) not in (None, {})}
-            went_on(work, Held(torch.from_numpy(one.rows)[None]), notes, request.units)
+            went_on(work, WholeMemory(torch.from_numpy(one.rows)[None]), notes, request.units)
             missing = {"forecast": None, "expected": f"a number in {self.columns[0]!r}"}
             work.answer = {"position": work.memory.position, **(answer or missing)}
 
@@ -144,20 +148,21 @@ class SeriesListener(Listener):
         if lacking := [name for name in self.roles.static if name not in (about.get("static") or {})]:
             remedy = 'give them as "static" with the first values'
             raise UserError("static", expected=" and ".join(lacking), got="none", remedy=remedy)
-        rows = np.concatenate((cast(Held, memory.state).inputs[0].numpy(), work.request.inputs))
+        rows = np.concatenate((cast(WholeMemory, memory.state).inputs[0].numpy(), work.request.inputs))
         return Told(rows, about.get("ds"), about.get("id"), about.get("static") or {})
 
-    def _forecasts(self, series: Sequence[Told]) -> list[dict[str, Any]]:
+    def _forecasts(self, run: Trained, series: Sequence[Told]) -> list[dict[str, Any]]:
         """What is said of each series, all of which have a value, and a first time, or none of which has."""
-        panel, horizon = self.panel(series), self.run.model.horizon
-        missing = missing_ahead(self.run, panel)
+        panel, horizon = self.panel(series), run.model.horizon
+        missing = missing_ahead(run, panel)
         said: list[dict[str, Any]] = [
             {"forecast": None, "expected": str(not_ahead(panel, n, horizon, int(lacks)))}
             for n, lacks in enumerate(missing)
         ]
         if len(able := np.flatnonzero(missing == 0).tolist()):
             whole = panel if len(able) == len(series) else self.panel([series[n] for n in able])
-            for n, rows in zip(able, panel_forecasts(self.run, whole), strict=True):
+            cache = self.cache if run is self.runs.plain else None  # what a held model says is not kept
+            for n, rows in zip(able, panel_forecasts(run, whole, cache), strict=True):
                 said[n] = {"forecast": rows}
         return said
 
@@ -176,7 +181,7 @@ class SeriesListener(Listener):
     def check_memory(self, memory: Memory) -> None:
         """As many rows as its position says, and what may be said of a series."""
         self._check_about(memory.notes)
-        rows = cast(Held, memory.state).inputs
+        rows = cast(WholeMemory, memory.state).inputs
         if rows.shape[1] != memory.position or bool((rows.abs() > LARGEST).any()):
             raise UserError("the memory's values", expected=f"{memory.position:,} rows of numbers", got="others")
 

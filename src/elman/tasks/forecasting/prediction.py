@@ -20,6 +20,7 @@ from elman.data.timestamps import Integers
 from elman.data.windows import last_windows
 from elman.errors import UserError
 from elman.tasks.exchange import Answer, Inputs, Say, Trained
+from elman.tasks.forecasting.cache import ForecastCache
 from elman.tasks.forecasting.corpus import tell_empty, tell_short
 from elman.tasks.forecasting.evaluation import model_forecasts
 
@@ -80,24 +81,26 @@ def panel_in_memory(run: Trained, given: Any, name: str) -> Panel:
     raise UserError(name, expected="a table of series, or the numbers of one", got=reprlib.repr(given))
 
 
-def answered(run: Trained, panel: Panel, say: Say) -> Iterator[list[dict[str, Any]]]:
+def answered(
+    run: Trained, panel: Panel, say: Say, cache: ForecastCache | None = None
+) -> Iterator[list[dict[str, Any]]]:
     """The rows of each series' forecast."""
     tell_empty(panel, say)
     tell_short(panel, panel.lengths, run.model.past_steps, 0, say)
     missing = missing_ahead(run, panel)
     if missing.any():
         raise not_ahead(panel, int(missing.argmax()), run.model.horizon, int(missing.max()))
-    for n, rows in enumerate(panel_forecasts(run, panel)):
+    for n, rows in enumerate(panel_forecasts(run, panel, cache)):
         yield [{"unique_id": panel.ids[n], **row} for row in rows]
 
 
-def panel_forecasts(run: Trained, panel: Panel) -> Iterator[list[dict[str, Any]]]:
+def panel_forecasts(run: Trained, panel: Panel, cache: ForecastCache | None = None) -> Iterator[list[dict[str, Any]]]:
     """Of each series: the time, the mean and the quantiles of every step after its last value."""
     model = run.model
     before = 0 if model.form == "likelihood" else TRACKED  # samples would take long
     windows = last_windows(panel, run.scaler, model.past_steps, model.horizon, before)
     names = ["mean", *level_names(model.levels)]
-    for batch_rows, mean, quantiles in model_forecasts(run, windows):
+    for batch_rows, mean, quantiles in model_forecasts(run, windows, cache):
         for row, middle, spread in zip(batch_rows.tolist(), mean, quantiles, strict=True):
             n = int(windows.series[row])
             if windows.origins[row] < panel.lengths[n]:
@@ -126,9 +129,9 @@ def level_names(levels: Sequence[float]) -> list[str]:
 
 def missing_ahead(run: Trained, panel: Panel) -> Integers:
     """For how many of the steps to come (N,) a column that is known ahead is not given."""
-    windows = last_windows(panel, run.scaler, run.model.past_steps, run.model.horizon)
     if not panel.roles.future:
         return np.zeros(len(panel), np.int64)
+    windows = last_windows(panel, run.scaler, run.model.past_steps, run.model.horizon)
     missing = windows.batch(np.arange(len(windows))).future_exogenous.isnan().any(-1).sum(-1)
     return missing.numpy()
 

@@ -12,7 +12,9 @@ from elman.data.linefile import InputLine
 from elman.data.series_columns import IDS, TARGETS, TIMES, SeriesColumns
 from elman.data.table import number
 from elman.tasks.exchange import Answer, Inputs, Say, Trained
-from elman.tasks.forecasting.prediction import answered, csv_line, missing_ahead, not_ahead, panel_in_memory
+from elman.tasks.forecasting.cache import ForecastCache
+from elman.tasks.forecasting.growing import GrowingSeries
+from elman.tasks.forecasting.prediction import answered, csv_line, missing_ahead, not_ahead
 
 
 def streamed(run: Trained, inputs: Inputs, say: Say) -> Iterator[Answer]:
@@ -21,7 +23,8 @@ def streamed(run: Trained, inputs: Inputs, say: Say) -> Iterator[Answer]:
     A row of a time that was there before takes its place: the columns that are known ahead come before their values.
     """
     reader, said, begun = RowReader(run.columns), set[str](), False
-    series: dict[str, dict[Any, Any]] = {}  # rows by the times of each series
+    series: dict[str, GrowingSeries] = {}
+    cache = ForecastCache(run.model)
 
     def say_once(line: str) -> None:
         if line not in said:
@@ -33,18 +36,16 @@ def streamed(run: Trained, inputs: Inputs, say: Say) -> Iterator[Answer]:
             if (row := reader.read(line)) is None:
                 continue
             name, time = reader.place(row, place)
-            rows = {**series.get(name, {}), time: row}
-            panel = panel_in_memory(run, [*rows.values()], inputs.name)
+            panel = series.setdefault(name, GrowingSeries(run, inputs.name)).panel(time, row)
         except ValueError as error:
             yield Answer(place, None, [""], {"line": place, "error": str(error)}, str(error))
             continue
-        series[name] = rows
         if lacking := int(missing_ahead(run, panel).max(initial=0)):
             say_once(f"{inputs.name}: a forecast needs {' and '.join(panel.roles.future)} of the steps to come, too")
             expected = str(not_ahead(panel, 0, run.model.horizon, lacking))
             yield Answer(place, None, [""], {"line": place, "expected": expected})
             continue
-        found = [row for each in answered(run, panel, say_once) for row in each]
+        found = [row for each in answered(run, panel, say_once, cache) for row in each]
         header = [] if begun or not found else [csv_line(found[0].keys())]
         begun = begun or bool(found)
         yield Answer(place, found, [*header, *(csv_line(row.values()) for row in found)], {"forecast": found})

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from elman.data.panel import Floats
@@ -15,6 +16,7 @@ from elman.models.forecaster import SeriesForecaster
 from elman.models.likelihoods import anchor
 
 RATE = 0.02  # of a value that becomes known: about so many parts of a width
+AT_ONCE = 1 << 20  # scores that are looked up together
 TIE = 1e-5  # a width begins as one of the scores: by rounding alone, none is beyond it
 
 
@@ -66,24 +68,38 @@ class WidthTracker:
             origins = np.concatenate([self.newest.origins, origins])
             scores = np.concatenate([self.newest.scores, scores])
         counts[0] += old
-        made = _Made(np.arange(len(first)).repeat(counts), origins, scores)
-        widths = np.empty_like(scores[old:])
-        first[1:] += old
-        for at in range(counts.max()):  # the forecasts of different series side by side
-            there = np.flatnonzero(counts > at)
-            rows = first[there] + at
-            there, rows = there[rows >= old], rows[rows >= old]
-            for after in range((origins[rows] - known[there]).max(initial=0)):
-                become = known[there] + after  # the value of this step has become known
-                moving = there[become < origins[rows]]
-                found, told = made.before(moving, become[become < origins[rows]])
-                moved = now[moving] * np.exp(RATE * ((found > (1 + TIE) * now[moving]) - self.beyond))
-                now[moving] = np.where(told, moved, now[moving])
-            known[there] = origins[rows]
-            widths[rows - old] = now[there]
-        kept = np.arange(first[-1], len(origins))[-len(self.start) :]  # no value is told by older ones
-        self.newest = _Series(int(series[-1]), now[-1], int(known[-1]), origins[kept], scores[kept])
+        place, last = np.arange(len(first)).repeat(counts), np.cumsum(counts) - 1
+        told = _Told(place, origins, scores)
+        widths = self._moved(now, known, origins[last], told, place[old:], origins[old:])
+        kept = np.arange(last[-1] + 1 - counts[-1], len(origins))[-len(self.start) :]  # no value is told by older ones
+        self.newest = _Series(int(series[-1]), now[-1], int(origins[-1]), origins[kept], scores[kept])
         return widths
+
+    def _moved(
+        self, now: Floats, known: Integers, until: Integers, told: _Told, place: Integers, origins: Integers
+    ) -> Floats:
+        """The widths (B, H, Q) at the `origins` (B,) of the series that are counted in `place` (B,).
+
+        The widths `now` (N, H, Q), which know no value from the steps `known` (N,) on, come to know those before the
+        steps `until` (N,): step by step, the series side by side.
+        """
+        widths = np.empty((len(place), *self.start.shape))
+        order = np.argsort(known - until, kind="stable")  # those that go on longest first
+        rank, lengths = np.argsort(order), (until - known)[order]
+        going = np.searchsorted(-lengths, -np.arange(lengths[0] + 1))  # how many series go on after so many steps
+        after = origins - known[place]  # (B,): a forecast's widths know so many steps
+        rows = np.argsort(after, kind="stable")
+        border = np.searchsorted(after[rows], np.arange(lengths[0] + 2))
+        moving, source = now[order], rank[place][rows]
+        up, down = (np.exp(RATE * (is_beyond - self.beyond)) for is_beyond in (1, 0))
+        steps = told.steps(order, known[order], going)
+        for (begin, end), count in zip(pairwise(border.tolist()), going.tolist(), strict=True):
+            widths[begin:end] = moving[source[begin:end]]
+            if count:
+                scores, here = next(steps)[:count], moving[:count]
+                here *= np.where(scores > (1 + TIE) * here, up, np.where(np.isnan(scores), 1, down))
+        now[:] = moving[rank]
+        return widths[np.argsort(rows)]
 
 
 class _Series(NamedTuple):
@@ -96,20 +112,26 @@ class _Series(NamedTuple):
     scores: Floats  # (K, H, Q)
 
 
-class _Made:
-    """The scores (B, H, Q) of forecasts by their series (B,), counted from 0, and their origins (B,), in this order."""
+class _Told:
+    """What values tell of forecasts (B,) with scores (B, H, Q), by their series, counted from 0, and their origins."""
 
     def __init__(self, series: Integers, origins: Integers, scores: Floats) -> None:
-        self.scores, self.steps = scores, np.arange(scores.shape[1])
-        self.span = int(origins.max()) + 2 * len(self.steps)
-        self.keys = series * self.span + origins + len(self.steps)
+        self.scores, self.horizon = scores, np.arange(scores.shape[1])
+        self.span = int(origins.max()) + 2 * len(self.horizon)
+        self.keys = series * self.span + origins + len(self.horizon)
 
-    def before(self, series: Integers, times: Integers) -> tuple[Floats, npt.NDArray[np.bool_]]:
-        """The scores (S, H, Q) at the `times` (S,) of each series, of the forecasts made h steps before.
+    def steps(self, series: Integers, known: Integers, going: Integers) -> Iterator[Floats]:
+        """Of the step `known` (N,) of each series, and of each step after it, what its value tells.
 
-        And where there are such forecasts and scores of them.
+        That are the scores (n, H, Q) of the forecasts made h steps before, NaN where there is none; of the first n
+        series, which are at least `going[step]`, as long as some go on.
         """
-        keys = (series * self.span + times + len(self.steps))[:, None] - self.steps
-        at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        found = self.scores[at, self.steps]
-        return found, (self.keys[at] == keys)[..., None] & ~np.isnan(found)
+        step = 0
+        while step < len(going) and (count := int(going[step])):
+            together = max(1, AT_ONCE // (count * self.scores[0].size))
+            several = np.arange(step, min(step + together, len(going) - 1))
+            times = known[:count] + several[:, None]  # (S, n)
+            keys = (series[:count] * self.span + times + len(self.horizon))[..., None] - self.horizon
+            at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+            yield from np.where((self.keys[at] == keys)[..., None], self.scores[at, self.horizon], np.nan)
+            step += len(several)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from elman.data.windows import last_windows
+from elman.lens.places import memory_of
 from elman.tasks.exchange import Trained
 from elman.tasks.forecasting.listener import SeriesListener
 from elman.tasks.listening import Memory, Unit, Work
@@ -31,7 +32,7 @@ def watch(run: Trained, memory: Memory, units: Sequence[Unit], skip: int, option
     windows = last_windows(listener.panel([told]), run.scaler, model.past_steps, model.horizon)
     batch = windows.batch(np.arange(1))
     inputs, lengths = model.inputs(batch)
-    part = model.get_submodule(run.task.memory_part(model))
+    part = memory_of(model)
 
     def read() -> Tensor:
         hidden: Tensor = part(inputs, lengths=lengths)[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,13 +11,12 @@ from pydantic import Field, model_validator
 
 from elman.data.tokenizers import Tokenizer
 from elman.errors import UserError
-from elman.lens.intervention import Intervention
-from elman.settings import Section
 from elman.tasks.configuration import make_section
+from elman.tasks.holding import HoldingOptions, HoldingRequest, Interventions
 from elman.tasks.language_modelling.turns import SPACING, Turn
 
 
-class FeedOptions(Section):
+class FeedOptions(HoldingOptions):
     """A request to read: a text, or tokens by their numbers."""
 
     text: str | None = None
@@ -26,27 +24,12 @@ class FeedOptions(Section):
     units: list[int] | None = None  # another name of `tokens`
     top: int = Field(5, ge=0, le=100)  # how many of the next tokens are told
     surprise: bool = True  # whether each token's surprise is told, which costs the output layer for each
-    set: tuple[Intervention, ...] = ()
 
     @model_validator(mode="after")
     def _one(self) -> FeedOptions:
         if sum(form is not None for form in (self.text, self.tokens, self.units)) != 1:
             raise ValueError('a feed: expected one of "text", "tokens" and "units"')
         return self
-
-
-class HoldingRequest(ABC):
-    """A checked request that may hold units while it runs."""
-
-    @property
-    @abstractmethod
-    def interventions(self) -> Sequence[Intervention]:
-        """What is held while the request runs, by a model of its own."""
-
-    @property
-    def held(self) -> Sequence[Mapping[str, Any]]:
-        """The same as JSON has it, for the session's trail."""
-        return [one.model_dump(exclude_defaults=True) for one in self.interventions]
 
 
 @dataclass(frozen=True)
@@ -57,7 +40,7 @@ class Feed(HoldingRequest):
     options: FeedOptions
 
     @property
-    def interventions(self) -> Sequence[Intervention]:  # noqa: D102
+    def interventions(self) -> Interventions:  # noqa: D102
         return self.options.set
 
 

@@ -19,12 +19,14 @@ from elman.decode.arena import Arena, arena_of
 from elman.decode.native_arena import why_not_native
 from elman.decode.uniforms import uniform_stream
 from elman.errors import UserError
-from elman.lens.intervention import check_interventions, hold
+from elman.lens.intervention import check_interventions
 from elman.state import State, entry_counts, leaves
 from elman.tasks.exchange import Trained
+from elman.tasks.hearing import together_by
+from elman.tasks.holding import HeldReaders
 from elman.tasks.language_modelling.feeding import Feed, Feeding, check_feed
 from elman.tasks.language_modelling.pace import Pace
-from elman.tasks.language_modelling.turns import decoder_of, row_in, together_by
+from elman.tasks.language_modelling.turns import decoder_of, row_in
 from elman.tasks.language_modelling.writers import (
     Alternatives,
     Tokens,
@@ -52,7 +54,7 @@ class TextListener(Listener):
         self.model, self.tokenizer = run.model, run.tokenizer
         self.chunk = options.get("chunk", CHUNK)
         self.int8 = bool(options.get("int8")) and why_not_native(self.model, int8=True) is None
-        self.arena = arena_of(self.model, int8=self.int8)
+        self.arenas = HeldReaders(self.model, arena_of, arena_of(self.model, int8=self.int8))
         self.symbol = cache(self.tokenizer.symbol)
         self.text = cache(lambda token: self.tokenizer.decode([token]))
         self.banned = [] if self.tokenizer.unk is None else [self.tokenizer.unk]
@@ -152,8 +154,7 @@ class TextListener(Listener):
     def _begin(self, work: Work) -> Feeding | Writer:
         """Give a work a slot."""
         request, memory, eod = work.request, work.memory, self.tokenizer.eod
-        held = request.interventions
-        arena = arena_of(hold(self.model, held)) if held else self.arena
+        arena = self.arenas(request)
         slot, decoder = arena.admit(row_in(memory)), decoder_of(self.tokenizer, memory)
         turn: Feeding | Writer
         if isinstance(request, Feed):

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeVar
 
 from elman.data.tokenizers import StreamDecoder, Tokenizer
 from elman.decode.arena import Arena, RowMemory
 from elman.state import State
 from elman.tasks.listening import Memory, Work
 
-T = TypeVar("T")
 SPACING = 64  # units, after which a memory is taken out of the arena: that costs as much as some tokens
 
 
@@ -74,11 +72,3 @@ def decoder_of(tokenizer: Tokenizer, memory: Memory) -> StreamDecoder:
 def row_in(memory: Memory) -> RowMemory | None:
     """The arena's row that a memory holds; None: nothing was read."""
     return RowMemory(*memory.state) if memory.state else None
-
-
-def together_by(items: Iterable[T], key: Callable[[T], Any]) -> list[tuple[Any, list[T]]]:
-    """Items with the same key, in their order."""
-    found: dict[Any, list[T]] = {}
-    for item in items:
-        found.setdefault(key(item), []).append(item)
-    return list(found.items())

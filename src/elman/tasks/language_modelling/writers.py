@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Annotated, Any
@@ -15,10 +15,8 @@ from pydantic import Field
 from elman.arrays import Floats
 from elman.decode.arena import Draw
 from elman.decode.stops import beginning, whole_tokens
-from elman.lens.intervention import Intervention
-from elman.settings import Section
 from elman.tasks.configuration import make_section
-from elman.tasks.language_modelling.feeding import HoldingRequest
+from elman.tasks.holding import HoldingOptions, HoldingRequest, Interventions
 from elman.tasks.language_modelling.settings import WritingOptions
 from elman.tasks.language_modelling.turns import SPACING, Turn
 from elman.tasks.listening import Memory
@@ -27,13 +25,12 @@ Alternatives = list[dict[str, Any]]
 MOST_TOLD = 20  # alternatives that are told of a token
 
 
-class ToldOptions(Section):
+class ToldOptions(HoldingOptions):
     """What a request to write says beside `WritingOptions`."""
 
     stop: list[Annotated[str, Field(min_length=1, max_length=1000)]] = Field([], max_length=4)
     log_probabilities: int | None = Field(None, ge=0, le=MOST_TOLD)  # are told, with so many other tokens each
     drawn: int = Field(0, ge=0, lt=2**53)  # tokens that were drawn before with the seed, to go on as if at once
-    set: tuple[Intervention, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class WritingRequest(HoldingRequest):
     seed: int
 
     @property
-    def interventions(self) -> Sequence[Intervention]:  # noqa: D102
+    def interventions(self) -> Interventions:  # noqa: D102
         return self.told.set
 
 

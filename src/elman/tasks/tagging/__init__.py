@@ -64,6 +64,7 @@ class Tagging(Task):
     objective = deferred(".objective.tags")
     block_losses = deferred(".objective.block_losses")
     score = deferred(".objective.score")
+    score_parts = deferred(".objective.score_parts")
     evaluate = deferred(".evaluation.evaluate_tags")
     predict = deferred(".prediction.predict")
     listener = deferred(".listener.TagListener")

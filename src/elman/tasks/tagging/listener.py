@@ -21,6 +21,7 @@ from elman.tasks.hearing import (
     read_due,
     went_on,
 )
+from elman.tasks.holding import HeldReaders
 from elman.tasks.listening import Listener, Memory, Unit, Work
 from elman.tasks.tagging.answers import DIGITS, words_in
 from elman.tasks.tagging.inference import Said, joined, tag_on, tag_sentences
@@ -56,6 +57,7 @@ class TagListener(Listener):
 
     def __init__(self, run: Trained, options: Mapping[str, Any] = NONE) -> None:
         self.run, self.chunk = run, int(options.get("chunk", CHUNK))
+        self.runs = HeldReaders(run.model, run.with_model)
 
     @property
     def whole(self) -> bool:
@@ -69,14 +71,14 @@ class TagListener(Listener):
 
     def check(self, kind: str, asked: Mapping[str, Any]) -> FeedRequest:
         """The words of {"text"}, {"tokens"} or {"units"}, all of which the vocabulary can look up."""
-        form, words = one_form(kind, Words, asked, ("text", "tokens"))
+        form, words = one_form(kind, Words, asked, ("text", "tokens"), self.run.model)
         given = words_in(words.text)[0] if form == "text" else getattr(words, form)
         for at, word in enumerate(given, 1):
             if not isinstance(word, str) or not word:
                 raise UserError(f"{form}: word {at}", expected="a text that is not empty", got=repr(word)[:40])
         units = [mended(word) for word in given]
         self.run.words.encode(units)  # one of another framework may have no number for a word
-        return FeedRequest(units, top=words.top)
+        return FeedRequest(units, top=words.top, interventions=words.set)
 
     def round(self, works: Sequence[Work]) -> None:
         """Read a piece of each work, or of some works all words again."""
@@ -87,7 +89,7 @@ class TagListener(Listener):
         if (longest := max(map(len, tokens))) > LONGEST:
             remedy = "begin a new session for the next sentence"
             raise UserError("a sentence", expected=f"at most {LONGEST:,} words", got=f"{longest:,}", remedy=remedy)
-        found = tag_sentences(self.run, tokens, TOGETHER)
+        found = tag_sentences(self.runs(works[0].request), tokens, TOGETHER)
         for work, words, said in zip(works, tokens, found, strict=True):
             went_on(work, (), {"tokens": words}, work.request.units)
             work.answer = self._answer(work, words, said, 0, said.tags)
@@ -96,7 +98,8 @@ class TagListener(Listener):
         pieces = [work.request.units[len(work.units) :][: self.chunk] for work in works]
         due = [(work, piece) for work, piece in zip(works, pieces, strict=True) if piece]
         if due:
-            said, states = tag_on(self.run, [piece for _, piece in due], [work.memory.state for work, _ in due])
+            run = self.runs(works[0].request)
+            said, states = tag_on(run, [piece for _, piece in due], [work.memory.state for work, _ in due])
             for (work, piece), one, state in zip(due, said, states, strict=True):
                 work.request.said.append(one)
                 before = work.memory.notes

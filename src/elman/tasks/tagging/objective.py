@@ -135,24 +135,31 @@ def evaluate(
         that of the spans, each of which is right as a whole or not at all. A tag that the model does not know counts as
         missed, and has no loss.
     """
-    nats = counted = right = 0.0
-    spans = [0.0, 0.0, 0.0]  # said and meant, said, meant
-    for read in tagged(model, part, ranks=ranks):
-        nats += read.nats.sum()
-        counted += read.counts.sum()
-        for row, said in zip(read.rows.tolist(), read.said, strict=True):
-            names, meant = [tags.symbol(tag) for tag in said], references[row].tags
-            right += sum(a == b for a, b in zip(names, meant, strict=True))
-            if tags.scheme is not None:
-                found, wanted = (set(spans_of(each, tags.scheme)) for each in (names, meant))
-                sizes = len(found & wanted), len(found), len(wanted)
-                spans = [a + b for a, b in zip(spans, sizes, strict=True)]
-    nats, counted, right, *spans = ranks.sums(nats, counted, right, *spans)
+    nats, counted, right, both, every = ranks.sums(*_count(model, part, references, tags, ranks).sum(0).tolist())
     size = int(part.lengths.sum())
     metrics = {"loss": nats / max(counted, 1), "accuracy": 100 * right / max(size, 1), "tags": size}
     if tags.scheme is not None:
-        metrics["span_f1"] = 200 * spans[0] / max(spans[1] + spans[2], 1)
+        metrics["span_f1"] = 200 * both / max(every, 1)
     return {name: float(value) for name, value in metrics.items()}
+
+
+def _count(
+    model: Tagger, part: EncodedSentences, references: Sequence[TaggedSentence], tags: TagSet, ranks: Ranks = ALONE
+) -> Floats:
+    """Of each sentence (N, 5): nats, tags that have a loss, right tags, right spans, spans said and meant.
+
+    The rows of sentences that another rank tags are 0.
+    """
+    counts = np.zeros((len(references), 5))
+    for read in tagged(model, part, ranks=ranks):
+        counts[read.rows, 0], counts[read.rows, 1] = read.nats, read.counts
+        for row, said in zip(read.rows.tolist(), read.said, strict=True):
+            names, meant = [tags.symbol(tag) for tag in said], references[row].tags
+            counts[row, 2] = sum(a == b for a, b in zip(names, meant, strict=True))
+            if tags.scheme is not None:
+                found, wanted = (set(spans_of(each, tags.scheme)) for each in (names, meant))
+                counts[row, 3:] = len(found & wanted), len(found) + len(wanted)
+    return counts
 
 
 class Read(NamedTuple):
@@ -191,3 +198,11 @@ def score(model: Tagger, corpus: TaggedCorpus, loss: float) -> dict[str, float]:
     """The scores of the validation sentences."""
     found = evaluate(model, encode(corpus.valid, corpus), corpus.valid, corpus.tags)
     return {name: found[name] for name in ("accuracy", "span_f1") if name in found}
+
+
+def score_parts(model: Tagger, corpus: TaggedCorpus) -> dict[str, tuple[Floats, Floats]]:
+    """Of each score both terms of each validation sentence: right tags of all, right spans of those said and meant."""
+    part = encode(corpus.valid, corpus)
+    counts = _count(model, part, corpus.valid, corpus.tags)
+    found = {"accuracy": (100 * counts[:, 2], np.array(part.lengths, np.float64))}
+    return found if corpus.tags.scheme is None else found | {"span_f1": (200 * counts[:, 3], counts[:, 4])}

@@ -17,7 +17,7 @@ from elman.data.tagged import Layout
 from elman.data.tagged_files import form_of, is_row, parse_object, parse_tokens
 from elman.data.textfile import uncompressed
 from elman.errors import UserError
-from elman.tasks.exchange import Answer, Inputs, Say, Trained
+from elman.tasks.exchange import PREDICTED, Answer, Inputs, Say, Trained, in_table, table_in
 from elman.tasks.tagging.answers import DIGITS, Offsets, placed, placed_rows, record, words_in
 from elman.tasks.tagging.inference import Said, WordByWord, tag_sentences
 from elman.tasks.tagging.settings import TaggingOptions
@@ -25,7 +25,6 @@ from elman.tasks.tagging.settings import TaggingOptions
 Arriving = Iterable[Sequence[InputLine]]
 SPACED = re.compile(r"\t.*\S +\S|\S +\S.*\t")  # a tab and a space part the words of a sentence, not columns
 SURROGATE = re.compile("[\ud800-\udfff]")
-KEY = "predicted"  # of the tags in an object that is given back
 
 
 class Sentence(NamedTuple):
@@ -47,7 +46,7 @@ def predict(run: Trained, inputs: Inputs, options: TaggingOptions, say: Say) -> 
         UserError: the options do not fit the model or the form of the input.
     """
     if inputs.memory is not None:
-        yield from _of_memory(run, inputs.memory, options)
+        yield from _of_memory(run, inputs.memory, options, say)
         return
     form: str = options.format
     arriving: Arriving = inputs.arriving
@@ -136,14 +135,13 @@ def _word_by_word(run: Trained, lines: Iterable[InputLine], form: str, options: 
 # Sentences
 
 
-def _of_memory(run: Trained, inputs: Sequence[Any], options: TaggingOptions) -> Iterator[Answer]:
+def _of_memory(run: Trained, inputs: Sequence[Any], options: TaggingOptions, say: Say) -> Iterator[Answer]:
     """Sentences; or one table with a sentence a row, which is given back with a column of tags."""
-    [*rows] = inputs[0] if len(inputs) == 1 and isinstance(inputs[0], list) else ()
-    if not rows or not all(isinstance(row, Mapping) for row in rows):
+    if (rows := table_in(inputs)) is None:
         yield from _answers(run, [[_in_memory(at, given, "input") for at, given in enumerate(inputs, 1)]], options)
         return
-    answers = _answers(run, [[_in_memory(at, row, "row") for at, row in enumerate(rows, 1)]], options)
-    yield Answer(1, [{**row, KEY: answer.result} for row, answer in zip(rows, answers, strict=True)], [], {})
+    sentences = [_in_memory(at, row, "row") for at, row in enumerate(rows, 1)]
+    yield in_table(rows, _answers(run, [sentences], options), say)
 
 
 def _in_memory(number: int, given: Any, what: str) -> Sentence:
@@ -180,7 +178,7 @@ def _line(number: int, line: InputLine) -> Sentence:
 
 def _json(arriving: Arriving, layout: Layout, options: TaggingOptions) -> Iterator[list[Sentence]]:
     """An object a line, with its tokens or a text, which is given back with the tags."""
-    numbers, key = count(1), str(layout.column or "tags") if options.replace else KEY
+    numbers, key = count(1), str(layout.column or "tags") if options.replace else PREDICTED
     for arrived in arriving:
         yield [_object(number, line, key) for line, number in zip(arrived, numbers, strict=False)]
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from elman.data.tagged import TaggedSentence
+from elman.lens.places import memory_of
 from elman.models.layered_tagger import LayeredTagger
 from elman.tasks.exchange import Trained
 from elman.tasks.listening import Memory, Unit
@@ -36,7 +37,7 @@ def watch(run: Trained, memory: Memory, units: Sequence[Unit], skip: int, option
         scores.append(model.output_layer(hidden))
         return hidden
 
-    states, gates, _ = watch_memory(model.get_submodule(run.task.memory_part(model)), read, options, _last(skip, units))
+    states, gates, _ = watch_memory(memory_of(model), read, options, _last(skip, units))
     tags = model.best(scores[0], batch.lengths)[0].tolist()
     return Watched(states, gates, told={"tags": [run.tags.symbol(tag) for tag in tags][_last(skip, units)]})
 

@@ -38,6 +38,7 @@ class Translation(Task):
     kind = "lstm"
     train = PairTraining
     options: ClassVar[Mapping[str, type[Section]]] = {"evaluate": Decoding, "predict": PredictionOptions}
+    watch_lag = 1
     codec_names = ("source_tokenizer", "target_tokenizer")
     parts = ("alignments", "source", "heads", "clipping")
     usage = """    import elman
@@ -64,10 +65,6 @@ class Translation(Task):
     watch = deferred(".watching.watch")
     looks = deferred(".looks.LOOKS")
     observe = deferred(".subject.open_pairs")
-
-    def memory_part(self, model: Any) -> str:
-        """What writes the target: the encoder has read the source before."""
-        return "decoder"
 
     def recognises(self, data: Sources, valid: Sources) -> str | None:
         """Two files, columns of two, JSON lines of pairs, a named source of pairs."""

@@ -17,6 +17,7 @@ from elman.data.tokenizers import Tokenizer
 from elman.decode.constraints import Constraints, default_max_length
 from elman.decode.translation import Beam, Translator
 from elman.errors import UserError
+from elman.lens.intervention import check_interventions
 from elman.state import State, fits, leaves
 from elman.tasks.exchange import NONE, Trained
 from elman.tasks.hearing import (
@@ -27,6 +28,7 @@ from elman.tasks.hearing import (
     one_form,
     texts_of,
 )
+from elman.tasks.holding import HeldReaders
 from elman.tasks.listening import Listener, Memory, Unit, Work
 from elman.tasks.translation.settings import PredictionOptions
 from elman.tasks.translation.sources import PairNotes, SourceText, check_unit, last_source, size_of
@@ -45,9 +47,9 @@ class TranslationListener(Listener):
         self.target: Tokenizer = run.target_tokenizer
         self.ends = cast(int, self.source.eod), cast(int, self.target.eod)  # of a source, and of a target
         banned = [token for token in (self.target.unk, self.target.eos) if token is not None]
-        self.rows = TargetRows(run.model, self.ends[1], banned)
+        self.rows = HeldReaders(run.model, lambda model: TargetRows(model, self.ends[1], banned))
         self.longest = min(self.model.longest or PredictionOptions().max_source, PredictionOptions().max_source)
-        self._like = self.rows.encode([self.ends[:1]])[0]
+        self._like = self.rows.plain.encode([self.ends[:1]])[0]
         self._writers: dict[Work, TargetWriter] = {}
 
     def begin(self) -> Memory:
@@ -62,8 +64,10 @@ class TranslationListener(Listener):
     def check(self, kind: str, asked: Mapping[str, Any]) -> FeedRequest | TargetRequest:
         """A source that is a text or its tokens, or what a session has read and written; or how a target is written."""
         if kind == "generate":
-            return check_writing(asked, self.target)
-        form, given = one_form(kind, SourceText, asked, ("text", "tokens"))
+            writing = check_writing(asked, self.target)
+            check_interventions(self.model, writing.interventions)
+            return writing
+        form, given = one_form(kind, SourceText, asked, ("text", "tokens"), self.model)
         units: list[Unit]
         if form == "units":
             units = given.units
@@ -73,7 +77,7 @@ class TranslationListener(Listener):
             units = [self.source.encode_array(mended(given.text)).tolist() if given.text.strip() else []]
         for unit in units:
             check_unit(form, unit, self.source, self.target, self.longest)
-        return FeedRequest(units)
+        return FeedRequest(units, interventions=given.set)
 
     def size(self, request: FeedRequest | TargetRequest) -> int:
         """The tokens of a source and a target; or those that are to be written, where it is said how many."""
@@ -93,14 +97,15 @@ class TranslationListener(Listener):
 
     def _read(self, works: Sequence[Work]) -> None:
         """A source of each, and the tokens of its target that are given."""
+        rows = self.rows(works[0].request)
         told = [last_source(work.request.units, work.memory.notes) for work in works]
         new = [n for n, (source, _, begins) in enumerate(told) if begins]
         states: list[Any] = [work.memory.state for work in works]
         if new:
-            encoded = self.rows.encode([[*told[n][0], self.ends[0]] for n in new])
+            encoded = rows.encode([[*told[n][0], self.ends[0]] for n in new])
             for n, state in zip(new, encoded, strict=True):
                 states[n] = state
-        states = [self.rows.go_on(state, given) for state, (_, given, _) in zip(states, told, strict=True)]
+        states = [rows.go_on(state, given) for state, (_, given, _) in zip(states, told, strict=True)]
         for work, state, (source, given, begins) in zip(works, states, told, strict=True):
             target = [*([] if begins else work.memory.notes["target"]), *given]
             work.memory = Memory(
@@ -146,24 +151,27 @@ class TranslationListener(Listener):
         return True
 
     def _search(self, notes: Mapping[str, Any], request: TargetRequest, most: int) -> list[int]:
-        """The tokens, and the end, that a search finds after what was written; a target has at most so many."""
-        o = request.options
+        """The tokens, and the end, that a search finds after what was written; a target has at most so many.
+
+        A search reads the source and what was written once more, with what the request holds.
+        """
+        o, rows = request.options, self.rows(request)
         translator = Translator(
-            self.model,
+            rows.model,
             self.source,
             self.target,
             Beam(cast(int, o.beam), 1, o.length_penalty, o.coverage_penalty),
             Constraints(max_length=most),
             prefix=[*notes["target"], *request.prefix],
         )
-        source = torch.tensor([[*notes["source"], self.ends[0]]], device=self.rows.device)
-        ((best,),) = translator.hypotheses(source, torch.tensor([source.shape[1]], device=self.rows.device), [FIRST])
+        source = torch.tensor([[*notes["source"], self.ends[0]]], device=rows.device)
+        ((best,),) = translator.hypotheses(source, torch.tensor([source.shape[1]], device=rows.device), [FIRST])
         return [*best.tokens[len(notes["target"]) :], self.ends[1]]
 
     def _write(self, works: Sequence[Work]) -> None:
         """Some tokens of each target, unless it ends before."""
-        writers = [self._writers[work] for work in works]
-        drawn = self.rows.write(writers, [cast(Any, work.memory.state) for work in works])
+        rows, writers = self.rows(works[0].request), [self._writers[work] for work in works]
+        drawn = rows.write(writers, [cast(Any, work.memory.state) for work in works])
         for work, writer, round_ in zip(works, writers, drawn, strict=True):
             if round_.error is not None:
                 fail(work, round_.error)
@@ -171,7 +179,7 @@ class TranslationListener(Listener):
             kept, before, state = writer.take(round_), cast(Memory, work.request.before), round_.state
             if kept < len(writer.drawn.ids):
                 writer.keep(kept)
-                state = self.rows.go_on(cast(Any, before.state), writer.drawn.ids)
+                state = rows.go_on(cast(Any, before.state), writer.drawn.ids)
             ids = writer.drawn.ids
             notes = {**before.notes, "target": [*before.notes["target"], *ids]}
             work.memory = Memory(cast(State, state), notes, before.position + len(ids))
@@ -204,7 +212,8 @@ class TranslationListener(Listener):
         source, target = memory.notes["source"], memory.notes["target"]
         for unit in (source, *target):
             check_unit("the memory's notes", unit, self.source, self.target, self.longest)
-        own: State = self.rows.go_on(self.rows.encode([[*source, self.ends[0]]])[0], target)
+        rows = self.rows.plain
+        own: State = rows.go_on(rows.encode([[*source, self.ends[0]]])[0], target)
         pairs = list(zip(leaves(memory.state), leaves(own), strict=True)) if fits(memory.state, own) else []
         same = all(x.shape == y.shape and (x.is_floating_point() or torch.equal(x, y)) for x, y in pairs)
         if not pairs or not same or memory.position <= len(target):

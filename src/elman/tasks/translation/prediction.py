@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import reprlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from elman.data.linefile import InputLine
 from elman.decode.constraints import Constraints
 from elman.decode.translation import Beam, Candidate, Sampling, TranslatedLine, Translator
 from elman.errors import UserError
-from elman.tasks.exchange import Answer, Inputs, Say, Trained
+from elman.tasks.exchange import Answer, Inputs, Say, Trained, in_table, table_in
 from elman.tasks.translation.settings import PredictionOptions
 
 SHADES = "·░▒▓█"  # of the weights nearest to 0, 1/4, 1/2, 3/4 and 1
@@ -24,7 +25,17 @@ ESCAPES |= {ord(end): f"\\u{ord(end):04x}" for end in "\v\f\x1c\x1d\x1e\x85\u202
 
 
 def predict(run: Trained, inputs: Inputs, options: PredictionOptions, say: Say) -> Iterator[Answer]:
-    """Translate every line; those that arrive together are decoded together."""
+    """Translate every line; those that arrive together are decoded together.
+
+    One table in memory, with a source a row, is given back with a column of translations.
+    """
+    if inputs.memory is not None and (rows := table_in(inputs.memory)) is not None:
+        yield in_table(rows, _answers(run, replace(inputs, memory=rows), options, say), say)
+    else:
+        yield from _answers(run, inputs, options, say)
+
+
+def _answers(run: Trained, inputs: Inputs, options: PredictionOptions, say: Say) -> Iterator[Answer]:
     lines = inputs.arriving if inputs.memory is None else [_as_lines(inputs.memory)]
     translator = _translator(run, options)
     if unknown := run.target_tokenizer.count_unknown(run.target_tokenizer.encode(options.prefix).tolist()):
@@ -42,10 +53,13 @@ def predict(run: Trained, inputs: Inputs, options: PredictionOptions, say: Say) 
 
 
 def _as_lines(texts: Sequence[Any]) -> list[InputLine]:
-    for text in texts:
-        if not isinstance(text, str):
-            raise UserError("inputs", expected="a text or texts", got=type(text).__name__)
-    return [InputLine(text) for text in texts]
+    """Texts, or mappings with a text as their source, as lines."""
+    lines = [text.get("source") if isinstance(text, Mapping) else text for text in texts]
+    for text, line in zip(texts, lines, strict=True):
+        if not isinstance(line, str):
+            got = reprlib.repr(text) if isinstance(text, Mapping) else type(text).__name__
+            raise UserError("inputs", expected="a text or texts, or a column 'source' of these", got=got)
+    return [InputLine(str(line)) for line in lines]
 
 
 def _in_windows(translator: Translator, arrivals: Iterable[Sequence[InputLine]]) -> Iterator[TranslatedLine]:

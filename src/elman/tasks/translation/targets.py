@@ -17,8 +17,8 @@ from elman.decode.sampling import sample
 from elman.decode.stops import beginning, whole_tokens
 from elman.decode.uniforms import uniform_stream
 from elman.errors import UserError
-from elman.settings import Section
 from elman.tasks.configuration import make_section
+from elman.tasks.holding import HoldingOptions, HoldingRequest, Interventions
 from elman.tasks.listening import Memory, Work
 
 FIRST = 1  # the row of a seed's numbers that the only line of `elman predict` has
@@ -26,7 +26,7 @@ DIGITS = 4  # of an attention weight
 MOST_TOLD = 20  # alternatives that are told of a token
 
 
-class TargetOptions(Section):
+class TargetOptions(HoldingOptions):
     """How a target is written: by default, the most probable token at each step."""
 
     tokens: int | None = Field(None, ge=0, le=100_000)  # at most; None: three times the source, and 30, in all
@@ -50,13 +50,17 @@ class TargetOptions(Section):
 
 
 @dataclass(eq=False)
-class TargetRequest:
+class TargetRequest(HoldingRequest):
     """A checked request to write, which is one work's own."""
 
     options: TargetOptions
     seed: int
     prefix: Sequence[int]
     before: Memory | None = None  # of the session, once the work has begun
+
+    @property
+    def interventions(self) -> Interventions:  # noqa: D102
+        return self.options.set
 
 
 def check_writing(asked: Mapping[str, Any], tokenizer: Tokenizer) -> TargetRequest:

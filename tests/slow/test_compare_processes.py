@@ -14,6 +14,7 @@ import pytest
 
 from elman.compare.comparison import compare
 from elman.compare.plan import Plan
+from elman.errors import UserError
 from elman.train.schedule import Budget
 from processes_program import write_data
 
@@ -72,3 +73,13 @@ def test_a_process_that_is_killed_leaves_its_part_to_others(tmp_path: Path) -> N
     assert killed
     assert [*store.known["runs"]] == ["gru-1", "elman-1"]
     assert sorted(line.split(":")[0] for line in said if "-1: " in line) == ["elman-1", "gru-1"]
+
+
+def test_an_error_of_a_process_speaks_to_whoever_began_the_comparison(tmp_path: Path) -> None:
+    write_data(tmp_path)
+    plan = Plan(
+        (str(tmp_path / "text.txt"),), ("gru", "elman"), match="tokens", budget=Budget(40, "steps"),
+        settings=("hidden_size=16", "lanes=4", "k1=8", "learning_rate=1e30", "clip=none", "max_bad_steps=1"),
+    )  # fmt: skip
+    with pytest.raises(UserError, match=r"with a lower learning rate \(learning_rate=\.\.\.\)"):
+        compare(plan, tmp_path / "folder", processes=2)

@@ -21,6 +21,7 @@ from elman.compare.sharing import Shared, Taken
 from elman.compare.store import Store
 from elman.compare.training import Stopped, measured_training, tree_of_training
 from elman.errors import UserError
+from elman.remedies import of_a_command, remedy_for_reader
 from elman.tasks import TASKS
 from elman.tasks import configuration as config
 from elman.tasks.configuration import Settings
@@ -113,7 +114,7 @@ def work_in_processes(ongoing: Ongoing, shared: Shared, processes: int) -> None:
             for member, errors in crew:
                 if member.exitcode and errors.poll():
                     with suppress(EOFError):  # it was killed
-                        raise UserError(errors.recv())
+                        raise UserError(remedy_for_reader(errors.recv()))
             alive, done = any(member.is_alive() for member, _ in crew), shared.done  # in this order: who is done ends
             if done > before:
                 before = done
@@ -145,7 +146,8 @@ def _assist(plan: Plan, folder: Path, address: str, threads: int, errors: Connec
     assert shared.known is not None
     store = Store(folder, shared.known, {"runs": {}})
     try:
-        work(Ongoing(plan, store, stop=lambda: bool(asked) or os.getppid() != parent), shared)
+        with of_a_command():  # whoever began the comparison translates
+            work(Ongoing(plan, store, stop=lambda: bool(asked) or os.getppid() != parent), shared)
     except Stopped:
         pass
     except UserError as error:

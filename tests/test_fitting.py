@@ -107,7 +107,7 @@ def test_validation_in_memory(tmp_path: Path) -> None:
     [
         (None, None, "data: expected a path, a named source, a text.*got nothing"),
         (3, None, "got int"),
-        ([], None, "got list"),
+        ([], None, "got an empty list"),
         ([1, "a"], None, "got list"),
         ([("a", "b", "c")], None, "got list"),
         (["a", "b"], ["a"], "targets: expected as many as there are sources, 2, got 1"),

@@ -33,4 +33,4 @@ def test_a_language_model_comes_back(form: str, trained: Path, plain_text: Path,
 
 def test_an_imported_model_is_not_made_from_nothing(plain_text: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(["train", str(plain_text), "--model", "imported", "--steps", "1"]) == 2
-    assert "comes from a file; elman import FILE -o RUN" in capsys.readouterr().err
+    assert "comes from a file; `elman import FILE -o RUN`" in capsys.readouterr().err

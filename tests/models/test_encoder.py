@@ -14,6 +14,7 @@ from elman.errors import UserError
 from elman.models.configuration import RecurrentEncoderSettings, TransformerEncoderSettings
 from elman.models.encoder import make_encoder
 from elman.models.sequence_encoder import SequenceEncoder, read_truncated
+from elman.remedies import in_python
 from elman.state import leaves
 
 D = 3
@@ -110,7 +111,7 @@ def test_a_step_is_refused_where_the_whole_is_needed(name: str) -> None:
     encoder, x = make(name), inputs(1, 3)
     _, state = encoder(x)
     assert state == encoder.initial_state(1) == ()
-    with pytest.raises(UserError, match=f"whole sequence.*{encoder.one_directional}"):
+    with pytest.raises(UserError, match=f"whole sequence.*{in_python(f'--set {encoder.one_directional}')}"):
         encoder(x, state)
     with pytest.raises(UserError, match="k2"):
         read_truncated(encoder, x, 2)

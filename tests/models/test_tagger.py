@@ -143,7 +143,7 @@ def test_what_needs_the_whole_sentence_says_so(name: str) -> None:
         model(*some(1, 2), ())
     crf = make({"model": "gru", "bidirectional": False, "crf": True})
     assert not crf.causal
-    with pytest.raises(UserError, match=r"has a CRF, whose search needs the whole sentence.*crf=false"):
+    with pytest.raises(UserError, match=r"has a CRF, whose search needs the whole sentence.*crf=False"):
         crf.refuse_steps()
 
 

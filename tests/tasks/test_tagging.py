@@ -212,7 +212,7 @@ def test_lists_in_memory_are_sentences() -> None:
 
 def test_a_gradient_is_cut_only_where_the_model_reads_forward(pos: Path, tmp_path: Path) -> None:
     asked = tree(pos, train={"k2": 1})
-    with prepare(asked, tmp_path / "run") as prepared, pytest.raises(UserError, match=r"k2.*bidirectional=false"):
+    with prepare(asked, tmp_path / "run") as prepared, pytest.raises(UserError, match=r"k2.*bidirectional=False"):
         prepared.training.step()
 
 

@@ -41,7 +41,7 @@ def choose(name: str, *, with_data: bool) -> list[Experiment]:
     (12, 'gates')
     >>> choose("jsb", with_data=False)
     Traceback (most recent call last):
-    elman.errors.UserError: jsb needs data: expected --data jsb-chorales-quarter.json, got none
+    elman.errors.UserError: jsb needs data: expected data=FILE, such as jsb-chorales-quarter.json, got none
     """
     if name == "all":
         return [experiment for experiment in ALL if not experiment.needs_data]
@@ -49,5 +49,7 @@ def choose(name: str, *, with_data: bool) -> list[Experiment]:
         raise UserError(f"no experiment called {name!r}", remedy=nearest(name, EXPERIMENTS), exit_code=2)
     chosen = EXPERIMENTS[name]
     if chosen.needs_data and not with_data:
-        raise UserError(f"{name} needs data", expected=f"--data {chosen.needs_data}", got="none", exit_code=2)
+        raise UserError(
+            f"{name} needs data", expected=f"--data FILE, such as {chosen.needs_data}", got="none", exit_code=2
+        )
     return [chosen]

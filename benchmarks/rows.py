@@ -30,6 +30,7 @@ from elman.decode.stream import stream
 from elman.decode.transformer_arena import TransformerRows
 from elman.decode.uniforms import uniforms
 from elman.models import build
+from turns import Timed, in_turns
 
 V, LONGEST, PROMPT = 100, 512, 256
 MEMORIES: dict[str, Callable[[int], list[int]]] = {
@@ -37,7 +38,6 @@ MEMORIES: dict[str, Callable[[int], list[int]]] = {
     "512": lambda rows: [LONGEST] * rows,
     "8 to 512": lambda rows: np.linspace(8, LONGEST, rows).astype(int).tolist(),
 }
-Timed = Callable[[], float]
 
 
 def texts(lengths: Sequence[int]) -> list[list[int]]:
@@ -105,13 +105,8 @@ def of_writing(model: Any, text: list[int], count: int) -> dict[str, Timed]:
     return {"before": recorded, "in place": now}
 
 
-def in_turns(systems: dict[str, Timed], rounds: int) -> dict[str, Any]:
-    for system in systems.values():
-        system()
-    times: dict[str, list[float]] = {name: [] for name in systems}
-    for _ in range(rounds):
-        for name, system in systems.items():
-            times[name].append(system())
+def compared(systems: dict[str, Timed], rounds: int) -> dict[str, Any]:
+    times = in_turns(systems, rounds)
     ratio = statistics.median(x / y for x, y in zip(times["before"], times["in place"], strict=True))
     return {"seconds": {name: statistics.median(times[name]) for name in times}, "ratio": ratio}
 
@@ -134,7 +129,7 @@ def measure(rounds: int) -> dict[str, Any]:
         parts[f"{rows} prompts of {PROMPT}"] = {kind: of_prompts(arena, rows) for kind, arena in arenas.items()}
     for length in (64, LONGEST):
         parts[f"writing a token after {length}"] = of_writing(model, texts([length])[0], 100)
-    return {name: in_turns(systems, rounds) for name, systems in parts.items()}
+    return {name: compared(systems, rounds) for name, systems in parts.items()}
 
 
 def main() -> None:

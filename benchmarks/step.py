@@ -38,9 +38,9 @@ from elman.decode.stream import stream
 from elman.decode.uniforms import uniforms
 from elman.export import export
 from elman.models.steps import Steps
+from turns import Timed, in_turns
 
 LANES = 16
-Timed = Callable[[], float]
 
 
 def trained(sizes: dict[str, int], out: Path) -> Path:
@@ -112,16 +112,6 @@ def by_onnxruntime(path: Path, rows: int, count: int) -> Timed:
                 binding.bind_output(output.name)
 
     return partial(timed, work, count)
-
-
-def in_turns(systems: dict[str, Timed], rounds: int) -> dict[str, list[float]]:
-    for system in systems.values():
-        system()
-    times: dict[str, list[float]] = {name: [] for name in systems}
-    for _ in range(rounds):
-        for name, system in systems.items():
-            times[name].append(system())
-    return times
 
 
 def writing(run: Any, count: int) -> dict[str, Timed]:

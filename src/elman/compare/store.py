@@ -32,18 +32,7 @@ Number = Annotated[int, Field(gt=-(1 << 53), lt=1 << 53)] | float
 # What is read again of the two JSON files (`training.measured_training` makes it), by name and type; they hold more.
 
 
-class _Blocks(BaseModel):
-    nats: list[Number]
-    tokens: list[Number]
-
-    @model_validator(mode="after")
-    def _fitting(self) -> Self:
-        if not 0 < len(self.nats) == len(self.tokens) or min(self.tokens) <= 0:
-            raise ValueError("expected as many nats as tokens, one at least, and tokens above 0")
-        return self
-
-
-class _ScoreBlocks(BaseModel):  # both terms of a score
+class _Terms(BaseModel):  # of a score, block by block
     nats: list[Number]
     tokens: list[Number]
 
@@ -51,6 +40,14 @@ class _ScoreBlocks(BaseModel):  # both terms of a score
     def _fitting(self) -> Self:
         if not 0 < len(self.nats) == len(self.tokens):
             raise ValueError("expected as many nats as tokens, and one at least")
+        return self
+
+
+class _Blocks(_Terms):  # of the loss
+    @model_validator(mode="after")
+    def _positive(self) -> Self:
+        if min(self.tokens) <= 0:
+            raise ValueError("expected tokens above 0")
         return self
 
 
@@ -74,7 +71,7 @@ class _Result(BaseModel):  # the scores of the task stand beside these values
     curve: list[tuple[Number, Number, Number | None]]  # step, tokens, loss
     training_curve: list[tuple[Number, Number | None]]  # tokens, loss
     blocks: _Blocks
-    score_blocks: dict[str, _ScoreBlocks] = {}  # older comparisons have none
+    score_blocks: dict[str, _Terms] = {}  # older comparisons have none
 
 
 class _Trial(BaseModel):

@@ -157,11 +157,8 @@ def evaluate_labels(run: Trained, data: Sources, options: ReadingOptions, say: S
     assert examples.targets is not None
     if codec.kind == "class" and bool(np.all(examples.targets == NOT_COUNTED)):
         expected, got = f"such as {', '.join(codec.names[:NAMED])}", str(examples.labels[0])
-        what, remedy = (
-            f"the model knows no label of {' and '.join(map(str, data))}",
-            "give data with those of the training",
-        )
-        raise UserError(what, expected=expected, got=got, remedy=remedy)
+        what = f"the model knows no label of {' and '.join(map(str, data))}"
+        raise UserError(what, expected=expected, got=got, remedy="give data with those of the training")
     logits = read_logits(model, examples, options.batch, progress)
     report: dict[str, Any] = measure(model, codec, logits, examples)
     lines = score_lines(report)

@@ -47,10 +47,11 @@ class Page {
 
   // Sessions
 
+  // Promises whether this window alone has the session.
   add(session) {
     session.name ??= letters(this.names++);
     this.sessions.push(session);
-    this.#hold(session);
+    return this.#hold(session);
   }
 
   drop(session) {
@@ -64,11 +65,15 @@ class Page {
     this.drop(session);
   }
 
-  // A session belongs to one window: a window that was duplicated has to make its own.
+  // A session belongs to one window: a window that was duplicated has to make its own. The browser keeps a lock for as
+  // long as the promise that its holder returned is open. (It has none where the page came over plain HTTP from afar.)
   #hold(session) {
-    navigator.locks?.request(`elman ${session.id}`, { ifAvailable: true }, (lock) => {
-      session.shared = lock === null;
-      return lock && new Promise((resolve) => (session.release = resolve));
+    if (!navigator.locks) return true;
+    return new Promise((tell) => {
+      navigator.locks.request(`elman ${session.id}`, { ifAvailable: true }, (lock) => {
+        tell(lock !== null);
+        return lock && new Promise((resolve) => (session.release = resolve));
+      });
     });
   }
 
@@ -179,24 +184,8 @@ class Page {
     this.names = kept?.names ?? 0;
     if (kept) $("together").checked = kept.together;
     if (!shown.length) return this.#pane().begin(this.models[0].id);
-    for (const id of shown) {
-      const pane = this.#pane();
-      await pane.restore(records.get(id));
-      pane.session.name = records.get(id).name;
-      if (pane.session.shared) await this.#own(pane);
-    }
+    for (const id of shown) await this.#pane().restore(records.get(id));
     this.changed();
-  }
-
-  // Another window has the session: go on with a fork.
-  async #own(pane) {
-    const { session } = pane;
-    this.drop(session);
-    const text = session.wanted;
-    if (session.model.elman.task !== "language-modelling" || session.gone) return pane.begin(session.model.id, text);
-    const fork = await session.fork();
-    this.add(fork);
-    pane.show(fork);
   }
 
   // Theme, keys, absence

@@ -56,18 +56,29 @@ export class Pane {
     await this.#safely(async () => {
       const { model, View } = this.#view(record.model);
       const session = View.Session.of?.(this.page.server, model, record) ?? new View.Session(this.page.server, model, record);
-      session.wanted = record.text;
-      this.page.add(session);
+      Object.assign(session, { wanted: record.text, name: record.name });
+      const alone = await this.page.add(session);
       try {
         await session.load();
       } catch (error) {
         session.trouble(error);
       }
+      if (!alone) return this.#leave(session, record.text);
       session.wanted = record.text;
       this.show(session);
       if (session.gone) this.#gone();
       else await session.read(session.wanted);
     });
+  }
+
+  // Another window has the session: this one goes on with a fork, and does nothing to the session itself.
+  async #leave(session, text) {
+    this.page.drop(session);
+    if (session.model.elman.task !== "language-modelling" || session.gone) return this.begin(session.model.id, text);
+    const fork = await session.fork();
+    this.page.add(fork);
+    this.show(fork);
+    await fork.read(text);
   }
 
   show(session) {

@@ -61,19 +61,8 @@ def choose(asked: Settings, corpus: LabelledCorpus) -> Choice:
     """Choose the settings that a person left open. Raises `UserError` where they do not fit the labels."""
     _check(asked.train, corpus)
     recipe, N = find_recipe(RECIPES, asked.kind), len(corpus.train)
-    least, most = BATCH
-    train = fill(
-        asked.train,
-        asked.train,
-        device=environment.best_device(),
-        learning_rate=recipe.learning_rate,
-        batch_size=min(max(N // BATCHES, least), most),
-        word_dropout=0.0 if corpus.tokenizer is None else WORD_DROPOUT[corpus.tokenizer.kind == "ngrams"],
-        **recipe.train,
-    )
-    tokenizer = "auto" if corpus.tokenizer is None else corpus.tokenizer.kind
-    data = asked.data.model_copy(update={"tokenizer": tokenizer})
-    settings = asked.model_copy(update={"data": data, "train": train})
+    settings = _of_any_size(asked, recipe, corpus)
+    train = settings.train
     if asked.kind in WITH_SIZES:
         reason = f"chosen: learning rate {train.learning_rate:g}, batches of {train.batch_size}"
         return Choice(settings, reason)
@@ -110,6 +99,23 @@ def choose(asked: Settings, corpus: LabelledCorpus) -> Choice:
         f"and {asked.budget} hold about {epochs:,.1f} passes over them{measured}"
     )
     return Choice(configuration.build(settings.model_dump()), reason)
+
+
+def _of_any_size(asked: Settings, recipe: Recipe, corpus: LabelledCorpus) -> Settings:
+    """The settings that do not depend on the model's size."""
+    least, most = BATCH
+    tokenizer = "auto" if corpus.tokenizer is None else corpus.tokenizer.kind
+    train = fill(
+        asked.train,
+        asked.train,
+        device=environment.best_device(),
+        learning_rate=recipe.learning_rate,
+        batch_size=min(max(len(corpus.train) // BATCHES, least), most),
+        word_dropout=0.0 if corpus.tokenizer is None else WORD_DROPOUT[tokenizer == "ngrams"],
+        **recipe.train,
+    )
+    data = asked.data.model_copy(update={"tokenizer": tokenizer})
+    return asked.model_copy(update={"data": data, "train": train})
 
 
 def _of_texts(

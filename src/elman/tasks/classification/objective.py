@@ -20,7 +20,6 @@ from elman.metrics.words import words
 from elman.models.classifier import Classifier
 from elman.models.encoder import encoder_layers
 from elman.state import State
-from elman.tasks.classification.consistency import READINGS, disagreement
 from elman.tasks.classification.evaluation import calibrate, losses, measure, read_logits
 from elman.tasks.classification.settings import ClassifierTraining
 from elman.tasks.configuration import Settings
@@ -68,17 +67,23 @@ class SequenceLabels:
         """The mean over a batch."""
         batch = self.train.batch(place.epoch, place.batch).to(next(model.parameters()).device)
         assert batch.targets is not None
-        consistency, p = self.settings.consistency, self.settings.word_dropout
-        read = [batch.inputs, batch.lengths, batch.targets]
-        inputs, lengths, targets = (torch.cat([part] * READINGS) for part in read) if consistency else read
-        if p and self.unknown is not None:
-            inputs = inputs.masked_fill(torch.rand(inputs.shape, device=inputs.device) < p, self.unknown)
-        logits, _ = cast(Classifier, model).scores(inputs, lengths=lengths, k2=self.settings.k2)
+        inputs = self._dropped(batch.inputs)
+        logits, _ = cast(Classifier, model).scores(inputs, lengths=batch.lengths, k2=self.settings.k2)
+        targets = len(batch.targets) * self.train.counts(place.epoch, place.batch)
         exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        mean = self._mean(exact, targets)
-        if consistency:
-            mean = mean + consistency * disagreement(exact, self.labels.kind)
-        return Loss(mean, len(batch.targets) * self.train.counts(place.epoch, place.batch), None)
+        return Loss(self._mean(exact, batch.targets), targets, None)
+
+    def _dropped(self, inputs: Tensor) -> Tensor:
+        """Tokens (B, T), or n-grams of words (B, T, G), of which some are unknown; values (B, T, C) as they are."""
+        if self.unknown is None:
+            return inputs
+        settings, device = self.settings, inputs.device
+        if settings.word_dropout:
+            words = torch.rand(inputs.shape[:2], device=device) < settings.word_dropout
+            inputs = inputs.masked_fill(words.unsqueeze(2) if inputs.dim() == 3 else words, self.unknown)
+        if settings.ngram_dropout and inputs.dim() == 3:
+            inputs = inputs.masked_fill(torch.rand(inputs.shape, device=device) < settings.ngram_dropout, self.unknown)
+        return inputs
 
     def _mean(self, logits: Tensor, targets: Tensor) -> Tensor:
         weights = None if self.weights is None else self.weights.to(logits.device)

@@ -45,7 +45,8 @@ def test_it_is_torchs_step_many_times(name, B, D, H, options, dtype):
 @pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
 @pytest.mark.parametrize("options", [{}, {"bias": False}, {"batch_first": True}], ids=str)
 @pytest.mark.parametrize(
-    ("T", "B", "D", "H"), [(7, 1, 5, 130), (33, 1, 64, 64), (33, 1, 300, 260), (7, 3, 7, 33), (2, 2, 1, 5), (9, 20, 40, 50)]
+    ("T", "B", "D", "H"),
+    [(7, 1, 5, 130), (33, 1, 64, 64), (33, 1, 300, 260), (7, 3, 7, 33), (2, 2, 1, 5), (9, 20, 40, 50)],
 )
 @pytest.mark.parametrize("name", LAYERS)
 def test_it_is_torchs_window(name, T, B, D, H, options, dtype):

@@ -17,7 +17,7 @@ from elman.nn.dropout import draw
 from elman.nn.layout import Form, Steps
 from elman.nn.parameters import suffix
 from elman.nn.sequences import Flags, Integers, as_lengths, as_resets
-from elman.nn.shortcuts import plain_shapes, read_few_rows, read_traced, refuse_script
+from elman.nn.shortcuts import plain_shapes, read_plain, read_traced, refuse_script
 
 
 class Recurrent(nn.Module):
@@ -167,7 +167,7 @@ class Recurrent(nn.Module):
         state = form.flat(hx, type(self).__name__)
         read = None
         if not (return_states or self.holds) and lengths is None and resets is None and isinstance(input, Tensor):
-            read = read_few_rows(self, input, state)
+            read = read_plain(self, input, state)
         outputs, final, states = read or self._read_window(input, state, lengths, resets, return_states)
         found = (outputs, form.nested(final))
         return (*found, form.nested(states)) if return_states else found

@@ -1,4 +1,4 @@
-"""The calls that a layer hands on whole: a window of few rows to the compiled core, a trace by torch.jit to ATen."""
+"""The calls that a layer hands on whole: a plain window to the compiled core, a trace by torch.jit to ATen."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def plain_shapes(layer: Recurrent) -> dict[str, tuple[int, ...]]:
     return {name: tuple(cast(Tensor, layer._parameters[name]).shape) for name in names}
 
 
-def read_few_rows(layer: Recurrent, x: Tensor, hx: CellState | None) -> tuple[Tensor, CellState, CellState] | None:
+def read_plain(layer: Recurrent, x: Tensor, hx: CellState | None) -> tuple[Tensor, CellState, CellState] | None:
     """Outputs and final state of a call without gradients, or None where the general way must serve the call.
 
-    x (T, B, D), with `batch_first` (B, T, D), of up to `MOST_ROWS` rows. A wrong call gets None too: the general way
-    raises the error.
+    x (T, B, D), with `batch_first` (B, T, D) where T or B is 1. A wrong call gets None too: the general way raises the
+    error.
 
-    Under autocast to bfloat16 the output of a single step alone is rounded: every weight is read once, so rounding
-    would save nothing.
+    Under autocast to bfloat16 this serves a single step of up to `MOST_ROWS` rows, whose output alone is rounded: every
+    weight is read once, so rounding would save nothing.
     """
     # Zoneout changes the state in evaluation too.
     if not is_plain_eager(x) or x.dim() != 3 or not layer._plain_shapes or layer.zoneout or layer.zoneout_cell:
@@ -45,11 +45,11 @@ def read_few_rows(layer: Recurrent, x: Tensor, hx: CellState | None) -> tuple[Te
     T, B, D = x.shape
     if layer.batch_first:
         T, B = B, T
-    if T < 1 or not 0 < B <= MOST_ROWS or layer.input_size != D or (layer.batch_first and T > 1 and B > 1):
+    if T < 1 or B < 1 or layer.input_size != D or (layer.batch_first and T > 1 and B > 1):
         return None
     lowered = torch.is_autocast_enabled("cpu") and x.dtype != torch.float64  # autocast leaves float64 alone
     if lowered:
-        if T > 1 or torch.get_autocast_dtype("cpu") != torch.bfloat16:
+        if T > 1 or B > MOST_ROWS or torch.get_autocast_dtype("cpu") != torch.bfloat16:
             return None
         x = x.float()
     H, dtype, parameters, weights = layer.hidden_sizes[0], x.dtype, layer._parameters, []

@@ -1,4 +1,4 @@
-"""A window without gradients, for a server's call: the time goes into Python, so Python does little.
+"""A window without gradients: of a short one the time goes into Python, so Python does little.
 
 The seam's kernels serve any call, and their checks and allocations take longer than a short window itself.
 """

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from elman.data import structures
+from elman.data.places import record_place
 from elman.data.recognition import beginning, recognise
 from elman.data.sources import NAMED_PAIRS, open_source
 from elman.data.textfile import JSON_LINES, decode, decompress, json_strings, lines, mended, open_binary, uncompressed
@@ -182,7 +183,7 @@ def _tsv(files: Sequence[Path]) -> Iterator[Pair]:
 def _jsonl(files: Sequence[Path]) -> Iterator[Pair]:
     for number, (line, position) in enumerate(_lines(files[0]), 1):
         if line.strip():
-            source, target = json_strings(line, f"{files[0]}, line {number}", "source", "target")
+            source, target = json_strings(line, record_place(files[0], number), "source", "target")
             yield Pair(source, target, number, position)
 
 

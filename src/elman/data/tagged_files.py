@@ -13,6 +13,7 @@ from typing import Any
 from elman.data.conll import ColumnReader
 from elman.data.linefile import InputLine, arriving_lines
 from elman.data.number_words import number_words
+from elman.data.places import record_place
 from elman.data.recognition import beginning
 from elman.data.sources import NAMED_TAGGED
 from elman.data.tagged import Form, Layout, TaggedSentence
@@ -216,7 +217,7 @@ def _lines(path: Path) -> Iterator[InputLine]:
 
 def _malformed(path: Path, number: int, error: str) -> UserError:
     remedy = next((remedy for part, remedy in REMEDIES.items() if part in error and ";" not in error), "")
-    return UserError(f"{path}, line {number}: {error}", remedy=remedy)
+    return UserError(f"{record_place(path, number)}: {error}", remedy=remedy)
 
 
 def _are_numbered(lines: Sequence[str]) -> bool:

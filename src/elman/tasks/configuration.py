@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
+from elman.data.places import MEMORY
 from elman.errors import UserError, nearest, suggestion
 from elman.models.configuration import IMPORTED as IMPORTED  # as OWN, for those who may import tasks alone
 from elman.models.configuration import ImportedSettings
@@ -27,7 +28,6 @@ S = TypeVar("S", bound=Section)
 
 DEFAULT_TASK = "language-modelling"
 GIVEN = "given"  # the folder of a run for data that came from memory
-MEMORY = "elman-memory-"  # how the name of a temporary folder for data in memory begins
 OWN = "own"  # the kind of a person's own model, which has no settings here
 NOT_SETTABLE = {"source", "target", "valid_target", "fingerprint"}  # they have arguments, or follow from the data
 

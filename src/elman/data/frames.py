@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,18 @@ def is_frame(data: object) -> bool:
 def is_column(data: object) -> bool:
     """Whether an object is a column of a data frame."""
     return _is_of_a_library(data) and hasattr(_narwhals().from_native(data, allow_series=True), "to_list")
+
+
+def with_rows(data: Any, keys: Collection[str]) -> Any:
+    """The same data with rows of a pandas frame, which look like columns, as objects by the frame's columns.
+
+    A row is what has one of the `keys` in its index: `frame.iloc[0]` has "text" where a column has numbers of rows.
+    """
+    if type(data) is list:
+        return [with_rows(each, keys) for each in data]
+    if not (_is_of_a_library(data) and is_column(data)) or {*keys}.isdisjoint(getattr(data, "index", ())):
+        return data
+    return dict(data.items())
 
 
 def plain(data: Any, where: str = "data") -> Any:

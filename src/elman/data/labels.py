@@ -24,8 +24,9 @@ Kind = Literal["class", "number", "several"]
 Form = Literal["text", "boolean", "whole"]  # of the values that name classes
 
 FORMS: dict[type, Form] = {bool: "boolean", int: "whole"}
-BOOLEANS = ("false", "true")
-WHOLE = re.compile(r"-?[0-9]{1,4000}")
+FORMS_OF_NAMES: dict[Form, re.Pattern[str]] = {
+    "text": re.compile(".*", re.DOTALL), "boolean": re.compile("false|true"), "whole": re.compile("-?[0-9]{1,4000}")
+}  # fmt: skip
 FEW = 20  # different numbers: so few may be classes, whatever they are
 
 
@@ -88,8 +89,8 @@ class LabelCodec:
         """The inverse of `to_json`, from a file. Raises `UserError` where it is missing or damaged."""
         codec = read_json(path, cls)
         sound = len(codec.names) == len(codec.counts) and math.isfinite(codec.mean) and 0 < codec.deviation < math.inf
-        names = {"boolean": BOOLEANS.__contains__, "whole": WHOLE.fullmatch}.get(codec.form, bool)
-        if not sound or (codec.kind != "number" and not codec.names) or not all(map(names, codec.names)):
+        named = all(FORMS_OF_NAMES[codec.form].fullmatch(name) for name in codec.names)
+        if not sound or not named or (codec.kind != "number" and not codec.names):
             raise Unreadable(f"{path} is damaged (no labels)")
         return codec
 

@@ -13,11 +13,11 @@ from typing import Any
 
 from elman import atomic
 from elman.data.frames import plain
-from elman.data.places import MEMORY
 from elman.data.sources import EVERY_NAME
 from elman.errors import UserError
 from elman.tasks import TASKS
 from elman.tasks.configuration import GIVEN, Settings
+from elman.wording import MEMORY
 
 LONGEST_NAME = 120  # characters: a longer text is no slip in the name of a file
 

@@ -6,12 +6,14 @@ import datetime
 import decimal
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elman.data.timestamps import EPOCH, MICROSECOND, Times, parse_times
 from elman.errors import UserError, missing_extra
+
+if TYPE_CHECKING:
+    from elman.data.timestamps import Times
 
 LIBRARIES = ("pandas", "polars", "pyarrow", "modin", "narwhals")  # whose frames and columns narwhals reads
 
@@ -83,6 +85,8 @@ def as_frame(records: Sequence[Mapping[str, Any]], like: Any) -> Any:
 
 def _times(texts: Sequence[str]) -> Times | None:
     """The times that the texts are, None where one is none, or is a number."""
+    from elman.data.timestamps import parse_times
+
     try:
         found = parse_times(texts, str)
     except UserError:
@@ -92,6 +96,8 @@ def _times(texts: Sequence[str]) -> Times | None:
 
 def _as_times(name: str, times: Times, kind: Any, frame: Any) -> Any:
     """A column of times of a kind, for a frame of narwhals."""
+    from elman.data.timestamps import EPOCH, MICROSECOND
+
     narwhals = _narwhals()
     zone = getattr(kind, "time_zone", None)
     values = [EPOCH + instant * MICROSECOND for instant in times.instants.tolist()]

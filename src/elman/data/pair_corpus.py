@@ -26,11 +26,11 @@ from elman.data.cache import Cache
 from elman.data.corpus import BPE_SAMPLE, check_expected, learn, watched
 from elman.data.endless import EndlessPairs, FreshPairs, Split, limit_training
 from elman.data.pairs import AnyPairs, Data, Pair, PairSource, open_pairs
-from elman.data.places import unit_of
 from elman.data.sources import Progress
 from elman.data.textfile import TextPiece
 from elman.data.tokenizers import Tokenizer, Tokenizers
 from elman.errors import UserError
+from elman.wording import unit_of
 
 VALID_FRACTION = 0.05
 MOST_VALID = 2_000  # pairs, so that translating and scoring them stays affordable

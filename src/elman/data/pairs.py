@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from elman.data import structures
-from elman.data.places import record_place
 from elman.data.recognition import beginning, recognise
 from elman.data.sources import NAMED_PAIRS, open_source
 from elman.data.textfile import JSON_LINES, decode, decompress, json_strings, lines, mended, open_binary, uncompressed
 from elman.errors import UserError, nearest
+from elman.wording import record_place
 
 if TYPE_CHECKING:
     from elman.data.endless import EndlessPairs

@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from elman.data.parquet import read_parquet
-from elman.data.places import record_place, unit_of
 from elman.data.textfile import JSON_LINES, decode, decompress, json_value, lines, mended, open_binary, uncompressed
 from elman.errors import UserError, nearest
+from elman.wording import record_place, unit_of
 
 SEPARATORS = ",;|\t"  # of CSV: of two that are equally frequent in the header the first counts
 LONGEST_CELL = 1 << 26  # characters, so that a quotation mark that is never closed takes bounded memory

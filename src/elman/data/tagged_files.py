@@ -13,13 +13,13 @@ from typing import Any
 from elman.data.conll import ColumnReader
 from elman.data.linefile import InputLine, arriving_lines
 from elman.data.number_words import number_words
-from elman.data.places import record_place
 from elman.data.recognition import beginning
 from elman.data.sources import NAMED_TAGGED
 from elman.data.tagged import Form, Layout, TaggedSentence
 from elman.data.textfile import JSON_LINES, decompress, json_value, mended, open_binary, uncompressed
 from elman.errors import UserError, nearest
 from elman.remedies import remedy_for_reader
+from elman.wording import record_place
 
 SPACES = re.compile(r"[ \t]+")
 ROW = re.compile(r"[1-9][0-9]*([-.][0-9]+)?(\t[^\t\n]*){9}")  # of CoNLL-U

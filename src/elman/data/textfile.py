@@ -16,8 +16,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from elman.data.places import record_place
 from elman.errors import UserError, missing_extra
+from elman.wording import record_place
 
 BLOCK = 1 << 18  # bytes read at a time; a piece has about as many characters
 ZSTD_BLOCK = 1 << 12  # compressed bytes: few, because a zstd frame of zeros grows 30000-fold

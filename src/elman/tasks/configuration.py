@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from elman.data.places import MEMORY
 from elman.errors import UserError, nearest, suggestion
 from elman.models.configuration import IMPORTED as IMPORTED  # as OWN, for those who may import tasks alone
 from elman.models.configuration import ImportedSettings
@@ -23,6 +22,7 @@ from elman.settings import Section, complaint
 from elman.tasks import TASKS
 from elman.tasks.task import Task
 from elman.train.schedule import Budget, parse_budget
+from elman.wording import MEMORY
 
 S = TypeVar("S", bound=Section)
 

@@ -115,6 +115,10 @@ def test_a_frame_is_given_back_with_a_column_of_answers(library: Any) -> None:
     assert list(table.columns) == ["review", "stars", "predicted"]
     assert list(table["predicted"]) == run.predict(TEXTS[:3])
     assert run.predict({"review": TEXTS[0]}) == run.predict(TEXTS[0]) == run.predict([{"review": TEXTS[0]}])[0]
+    if library is pd:
+        rows = [row for _, row in frame.head(3).iterrows()]
+        assert run.predict(frame.iloc[1]) == table["predicted"].iloc[1]
+        assert run.predict(rows) == run.predict(TEXTS[:3]) == run.predict(frame["review"].head(3))
     with pytest.raises(UserError, match="data: expected data for classification, got list; give their targets behind"):
         run.evaluate(TEXTS)
     with pytest.raises(UserError, match="row 1: expected a column 'review', got 'text'"):
@@ -124,6 +128,15 @@ def test_a_frame_is_given_back_with_a_column_of_answers(library: Any) -> None:
     pairs = library.DataFrame({"source": TEXTS, "target": CLASSES})
     translator = elman.fit(pairs, **SMALL)
     assert list(translator.predict(pairs[:2])["predicted"]) == translator.predict(TEXTS[:2])
+
+
+def test_labels_of_a_frame_come_back_as_they_were_given() -> None:
+    """True is a boolean again, and not the text "true"; 3 is a number."""
+    for labels in ([True, False], [3, 4]):
+        frame = pd.DataFrame({"text": TEXTS, "label": labels * 10})
+        run = elman.fit(frame, **SMALL)
+        assert {*run.predict(TEXTS)} <= {*labels}
+        assert run.predict(frame)["predicted"].dtype == frame["label"].dtype
 
 
 def test_arrays_are_many_inputs() -> None:
@@ -141,6 +154,10 @@ def test_arrays_are_many_inputs() -> None:
         (LONG.assign(y=np.inf), None, "column y: expected finite numbers"),
         (np.zeros((3, 4, 2)), None, "data: expected a path, .* got ndarray"),
         ([[1.0, [2.0]]], ["a"], "got"),
+        (LONG.iloc[[0, 1, 1]], None, "data in memory, rows 2 and 3: expected one row for"),
+        (LONG.assign(ds="soon"), None, "data in memory, row 1, column 'ds': expected a time"),
+        (TEXTS, [*CLASSES[:-1], None], "data in memory, row 20: expected a label, got none"),
+        (WORDS, [*TAGS[:-1], TAGS[-1][:1]], "data in memory, row 20: "),
         ([], [], "data: expected a path, .* got an empty list and an empty list"),
     ],
 )

@@ -16,7 +16,8 @@ from elman.data.frames import plain
 from elman.data.sources import EVERY_NAME
 from elman.errors import UserError
 from elman.tasks import TASKS
-from elman.tasks.configuration import GIVEN, MEMORY, Settings
+from elman.tasks.configuration import GIVEN, Settings
+from elman.wording import MEMORY
 
 LONGEST_NAME = 120  # characters: a longer text is no slip in the name of a file
 

@@ -15,7 +15,7 @@ import numpy as np
 import safetensors.torch
 
 from elman import atomic, data_in_memory, model_folders, run_folders
-from elman.data.frames import as_frame, is_frame, plain
+from elman.data.frames import as_frame, is_frame, plain, with_rows
 from elman.errors import UserError
 from elman.models.weights import refuse_held
 from elman.tasks import configuration
@@ -81,12 +81,14 @@ class Run(Trained):
     def predict(self, inputs: Any, **options: Any) -> Any:
         """The model's answers: a list for a list or an array of inputs, one result for one input.
 
-        One input is a `str`, a dict, or a data frame, which is given back with a column `predicted`, or of series
-        with their forecasts. An input that has no answer gives None in a list, with a warning that says why.
+        One input is a `str`, a dict, a row of a pandas frame, or a data frame, which is given back with a column
+        `predicted`, or of series with their forecasts. An input that has no answer gives None in a list, with a warning
+        that says why.
 
         Raises:
             UserError: the task does not predict, an option is not the task's, or the only input has no answer.
         """
+        inputs = with_rows(inputs, self.task.keys(self))
         answers = self.answers(inputs, **options)
         if _is_one(inputs):
             [answer] = answers
@@ -101,6 +103,7 @@ class Run(Trained):
     def answers(self, inputs: Any, **options: Any) -> list[Answer]:
         """As `predict`, with all that `elman predict --json` tells of each input. Errors are those of `predict`."""
         chosen = self.task.options_of("predict", options, self.path)
+        inputs = with_rows(inputs, self.task.keys(self))
         given = plain(inputs, "inputs")
         asked = Inputs("inputs", memory=[given] if _is_one(inputs) else list(given))
         with self._in_eval_mode():

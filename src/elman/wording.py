@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
+
+MEMORY = "elman-memory-"  # how the name of a temporary folder for data in memory begins
 
 
 def percent(share: float | None, digits: int = 0, *, signed: bool = False) -> str:
@@ -33,3 +36,21 @@ def either(words: Iterable[str]) -> str:
     """
     *others, last = words
     return f"{', '.join(others)} or {last}" if others else last
+
+
+def unit_of(path: Path) -> str:
+    """What a record of a file is called: data in memory, such as a frame, have rows where their file has lines.
+
+    >>> unit_of(Path("a.jsonl")), unit_of(Path(f"{MEMORY}1/data.jsonl"))
+    ('line', 'row')
+    """
+    return "row" if path.parent.name.startswith(MEMORY) and path.suffix == ".jsonl" else "line"
+
+
+def record_place(path: Path, number: int) -> str:
+    """The file and the number of a record, for the beginning of an error.
+
+    >>> record_place(Path("a.csv"), 3)
+    'a.csv, line 3'
+    """
+    return f"{path}, {unit_of(path)} {number}"

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from elman.data.frames import as_frame, is_frame, plain
+from elman.data.frames import as_frame, is_frame, plain, with_rows
 from elman.errors import UserError
 
 HOURS = pd.date_range("2024-10-27 01:00", periods=3, freq="h", tz="Europe/Berlin")  # the second hour comes twice
@@ -133,11 +133,37 @@ def test_times_come_back_as_times(make: Any) -> None:
     assert plain(as_frame([{"ds": "2024-01-01"}], make({"at": [1]}))) == [{"ds": "2024-01-01"}]
 
 
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2024-01-31 09:00:00", "2024-01-31T09:00:00"),  # as pandas writes CSV
+        ("2024-01-31T09:00Z", "2024-01-31T09:00:00"),
+        ("2024/1/31", "2024-01-31T00:00:00"),
+        ("2024-03", "2024-03-01T00:00:00"),
+        ("2024Q2", "2024-04-01T00:00:00"),
+    ],
+)
+def test_times_come_back_as_times_however_a_run_writes_them(make: Any, text: str, time: str) -> None:
+    """A column that was one of texts stays one, such as ids that look like times."""
+    like = make({"at": [datetime.datetime(2020, 1, 1)], "id": ["2024-02"]})
+    assert plain(as_frame([{"ds": text, "id": "2024-02"}], like)) == [{"ds": time, "id": "2024-02"}]
+
+
 def test_dates_and_an_index_of_times() -> None:
     days = as_frame([{"ds": "2024-01-02T00:00:00"}], pl.DataFrame({"day": [datetime.date(2020, 1, 1)]}))
     assert days["ds"].dtype == pl.Date
     hours = as_frame([{"ds": "2024-01-02T00:00:00+01:00"}], pd.DataFrame({"a": [1, 2, 3]}, index=HOURS))
     assert str(hours["ds"].dtype).endswith("Europe/Berlin]")
+
+
+def test_a_row_of_a_frame_is_no_column() -> None:
+    frame = pd.DataFrame({"text": ["a", "b"], "n": [1, 2]}, index=["x", "y"])
+    assert with_rows(frame.iloc[0], ["text"]) == {"text": "a", "n": 1}
+    assert with_rows([row for _, row in frame.iterrows()], ["values", "text"])[1] == {"text": "b", "n": 2}
+    for column in (frame["text"], frame["n"], pd.Series(["a"]), pl.Series(["text"]), ["text"], "text", np.zeros(2)):
+        assert with_rows(column, ["text"]) is column or with_rows(column, ["text"]) == ["text"]
+    assert plain(with_rows(frame["text"], ["text"])) == ["a", "b"]
 
 
 def test_without_narwhals(monkeypatch: pytest.MonkeyPatch) -> None:

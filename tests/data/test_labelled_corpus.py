@@ -120,6 +120,25 @@ def test_series_are_standardised_by_the_training_part() -> None:
     assert corpus.train.texts is None
 
 
+@pytest.mark.parametrize(
+    ("cells", "kind", "given"),
+    [
+        ([True, False], None, [True, False]),
+        ([3, -7], "class", [3, -7]),
+        (["true", "false"], None, ["true", "false"]),
+        ([True, 3], "class", ["true", "3"]),  # of two types
+        ([[1, 2], [2]], "several", [(1, 2), (2,)]),
+    ],
+)
+def test_labels_come_back_in_the_form_in_which_they_were_given(cells: list[Any], kind: Any, given: list[Any]) -> None:
+    texts = [f"text {at}" for at in range(40)]
+    data = Labelled("f", texts, cells * 20, [f"row {at}" for at in range(40)])
+    codec = prepare(data, kind=kind).labels
+    back = [codec.given(label) for label in data.labels(codec.kind)[:2]]
+    assert back == given
+    assert [type(label) for label in back] == [type(label) for label in given]
+
+
 def test_labels_that_training_lacks_are_not_counted() -> None:
     valid = Labelled("v", ["x", "y"], ["b", "new"], ["", ""])
     corpus = prepare(texts(), valid)

@@ -58,8 +58,17 @@ def test_the_file_of_a_codec(tmp_path: Path) -> None:
     for codec in (learn_labels(["é", "\u2028"], "class", "f"), learn_labels([0.1, 0.3], "number", "f")):
         path.write_text(json.dumps(codec.to_json()))
         assert LabelCodec.read(path) == codec
+    assert LabelCodec.read(path).form == "text", "as in files that do not say"
     good = learn_labels(["a", "b"], "class", "f").to_json()
-    for wrong in ({"names": ["a"]}, {"names": [], "counts": []}, {"deviation": 0.0}, {"kind": "x"}, {"mean": "1"}):
+    for wrong in (
+        {"form": "boolean"},
+        {"form": "whole"},
+        {"names": ["a"]},
+        {"names": [], "counts": []},
+        {"deviation": 0.0},
+        {"kind": "x"},
+        {"mean": "1"},
+    ):
         path.write_text(json.dumps(good | wrong))
         with pytest.raises(UserError, match="is damaged"):
             LabelCodec.read(path)

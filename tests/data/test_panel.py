@@ -180,6 +180,8 @@ def test_roles_of_further_columns() -> None:
     assert panel.future[:7, 0].tolist() == [0.5, 1, 1.5, 2, 2.5, 3, 3.5]
     np.testing.assert_array_equal(panel.past[:7, 0], [1, 2, 3, 4, np.nan, np.nan, np.nan])
     assert panel.static == {"city": ["A", "B"]}
+    ahead = text.replace(",,A\n", ",,\n").replace(",,B\n", ",,\n")  # rows of the steps to come need not say it again
+    assert panel_of(ahead, columns).fingerprint == panel.fingerprint
     with pytest.raises(UserError, match=r"expected a column 'prize'.*did you mean 'price'"):
         panel_of(text, SeriesColumns("store", "day", "sold", future=("prize",)))
 

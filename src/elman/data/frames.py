@@ -5,15 +5,16 @@ from __future__ import annotations
 import datetime
 import decimal
 import math
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from elman.errors import UserError, missing_extra
 
-TIME = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?([-+]\d{2}:\d{2})?")
+if TYPE_CHECKING:
+    from elman.data.timestamps import Times
+
 LIBRARIES = ("pandas", "polars", "pyarrow", "modin", "narwhals")  # whose frames and columns narwhals reads
 
 
@@ -25,6 +26,18 @@ def is_frame(data: object) -> bool:
 def is_column(data: object) -> bool:
     """Whether an object is a column of a data frame."""
     return _is_of_a_library(data) and hasattr(_narwhals().from_native(data, allow_series=True), "to_list")
+
+
+def with_rows(data: Any, keys: Collection[str]) -> Any:
+    """The same data with rows of a pandas frame, which look like columns, as objects by the frame's columns.
+
+    A row is what has one of the `keys` in its index: `frame.iloc[0]` has "text" where a column has numbers of rows.
+    """
+    if type(data) is list:
+        return [with_rows(each, keys) for each in data]
+    if not (_is_of_a_library(data) and is_column(data)) or {*keys}.isdisjoint(getattr(data, "index", ())):
+        return data
+    return dict(data.items())
 
 
 def plain(data: Any, where: str = "data") -> Any:
@@ -52,26 +65,44 @@ def plain(data: Any, where: str = "data") -> Any:
 
 
 def as_frame(records: Sequence[Mapping[str, Any]], like: Any) -> Any:
-    """Rows as a data frame of the library of `like`; ISO text is times again where `like` has a column of times."""
+    """Rows as a data frame of the library of `like`; texts are times again where `like` has a column of times.
+
+    Times may be written in any way that `parse_times` reads, such as 2024-01-31 09:00 or 2024Q1: a run writes them as
+    the table of its training did. A column that `like` has as texts, such as one of ids, stays what it is.
+    """
     narwhals = _narwhals()
     frame = narwhals.from_native(_with_index(like))
-    times = [kind for kind in frame.collect_schema().values() if kind.is_temporal()]
+    schema = frame.collect_schema()
+    times = [kind for kind in schema.values() if kind.is_temporal()]
     columns = {name: [record[name] for record in records] for name in (records[0] if records else ())}
     made = narwhals.from_dict(columns, backend=narwhals.get_native_namespace(frame))
-    for name, values in columns.items() if times else ():
-        if all(isinstance(value, str) and TIME.fullmatch(value) for value in values):
-            made = made.with_columns(_as_times(made[name], times[0]))
+    for name, texts in columns.items() if times else ():
+        temporal = name not in schema or schema[name].is_temporal()
+        if temporal and all(isinstance(text, str) for text in texts) and (found := _times(texts)):
+            made = made.with_columns(_as_times(name, found, times[0], made))
     return made.to_native()
 
 
-def _as_times(texts: Any, kind: Any) -> Any:
-    """A column of ISO texts as times of a kind."""
+def _times(texts: Sequence[str]) -> Times | None:
+    """The times that the texts are, None where one is none, or is a number."""
+    from elman.data.timestamps import parse_times
+
+    try:
+        found = parse_times(texts, str)
+    except UserError:
+        return None
+    return None if found.kind == "integer" else found
+
+
+def _as_times(name: str, times: Times, kind: Any, frame: Any) -> Any:
+    """A column of times of a kind, for a frame of narwhals."""
+    from elman.data.timestamps import EPOCH, MICROSECOND
+
     narwhals = _narwhals()
-    given = [datetime.datetime.fromisoformat(text) for text in texts.to_list()]
     zone = getattr(kind, "time_zone", None)
-    values = [time.astimezone(datetime.UTC).replace(tzinfo=None) if time.tzinfo else time for time in given]
-    backend = narwhals.get_native_namespace(texts)
-    found = narwhals.new_series(texts.name, values, narwhals.Datetime("us"), backend=backend)
+    values = [EPOCH + instant * MICROSECOND for instant in times.instants.tolist()]
+    backend = narwhals.get_native_namespace(frame)
+    found = narwhals.new_series(name, values, narwhals.Datetime("us"), backend=backend)
     if kind == narwhals.Date:
         return found.dt.date()
     return found.dt.replace_time_zone("UTC").dt.convert_time_zone(zone) if zone else found

@@ -11,14 +11,14 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from elman.data.labelled import Labelled
-from elman.data.labels import Kind, Label, LabelCodec, are_numbers, learn_labels
+from elman.data.labels import Kind, Label, LabelCodec, are_numbers, form_of, learn_labels
 from elman.data.ngrams import BUCKETS, TextCodec, WordNgrams
 from elman.data.scaler import ChannelScaler, fit_scaler
 from elman.data.table import number
@@ -95,7 +95,9 @@ def prepare(
     held_out = np.zeros(len(data), bool) if valid is not None else _held_out(data, labels, chosen)
     rows, others = np.flatnonzero(~held_out), np.flatnonzero(held_out)
     train_labels = [labels[row] for row in rows]
-    codec = codecs.get("labels") or learn_labels(train_labels, chosen, data.name)
+    codec = codecs.get("labels") or replace(
+        learn_labels(train_labels, chosen, data.name), form="text" if chosen == "number" else form_of(data.cells or ())
+    )
     inputs = [data.inputs[row] for row in rows]
     made: TextCodec | ChannelScaler | None = codecs.get("scaler" if data.series else "tokenizer")
     if codecs and made is None:

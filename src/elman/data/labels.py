@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,7 +21,12 @@ from elman.reading import Unreadable, read_json
 
 Label: TypeAlias = "str | float | tuple[str, ...]"  # of a class, a number, of several classes
 Kind = Literal["class", "number", "several"]
+Form = Literal["text", "boolean", "whole"]  # of the values that name classes
 
+FORMS: dict[type, Form] = {bool: "boolean", int: "whole"}
+FORMS_OF_NAMES: dict[Form, re.Pattern[str]] = {
+    "text": re.compile(".*", re.DOTALL), "boolean": re.compile("false|true"), "whole": re.compile("-?[0-9]{1,4000}")
+}  # fmt: skip
 FEW = 20  # different numbers: so few may be classes, whatever they are
 
 
@@ -30,7 +36,7 @@ class LabelCodec:
 
     `names` are those of the K classes, in order; `counts` say how often each is among the training labels. A number is
     standardised by the `mean` and the `deviation` of the training labels. A label that training has not seen is
-    NOT_COUNTED as a class; among several labels it is left out.
+    NOT_COUNTED as a class; among several labels it is left out. `form` is that of the labels where they came from.
     """
 
     kind: Kind
@@ -38,6 +44,7 @@ class LabelCodec:
     counts: tuple[int, ...] = ()
     mean: float = 0.0
     deviation: float = 1.0
+    form: Form = "text"
 
     @property
     def size(self) -> int:
@@ -61,16 +68,29 @@ class LabelCodec:
         """A model's output as a number of the labels' own scale."""
         return self.mean + self.deviation * standardised
 
+    def given(self, label: Any) -> Any:
+        """A label in the form that labels were given in: True for the class true of a column of booleans.
+
+        >>> LabelCodec("class", ("false", "true"), form="boolean").given("true")
+        True
+        """
+        if isinstance(label, tuple):
+            return tuple(map(self.given, label))
+        if self.form == "boolean" and isinstance(label, str):
+            return label == "true"
+        return int(label) if self.form == "whole" and isinstance(label, str) else label
+
     def to_json(self) -> dict[str, Any]:
         """Everything that the codec is made from."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "form" or value != "text"}
 
     @classmethod
     def read(cls, path: Path) -> LabelCodec:
         """The inverse of `to_json`, from a file. Raises `UserError` where it is missing or damaged."""
         codec = read_json(path, cls)
         sound = len(codec.names) == len(codec.counts) and math.isfinite(codec.mean) and 0 < codec.deviation < math.inf
-        if not sound or (codec.kind != "number" and not codec.names):
+        named = all(FORMS_OF_NAMES[codec.form].fullmatch(name) for name in codec.names)
+        if not sound or not named or (codec.kind != "number" and not codec.names):
             raise Unreadable(f"{path} is damaged (no labels)")
         return codec
 
@@ -96,6 +116,16 @@ def learn_labels(labels: Sequence[Label], kind: Kind, name: str) -> LabelCodec:
         expected = "at least two different ones" if kind == "class" else "at least one"
         raise UserError(f"{name}, labels of the training part", expected=expected, got=got)
     return LabelCodec(kind, names, tuple(counts[name] for name in names))
+
+
+def form_of(cells: Sequence[Any]) -> Form:
+    """The form of the labels in cells, or of the several in each; text, unless all are booleans, or whole numbers.
+
+    >>> form_of([True, False]), form_of([3, 1]), form_of([True, 1]), form_of([[1, 2], []])
+    ('boolean', 'whole', 'text', 'whole')
+    """
+    kinds = {type(label) for cell in cells for label in (cell if isinstance(cell, list | tuple) else [cell])}
+    return FORMS.get(next(iter(kinds)), "text") if len(kinds) == 1 else "text"
 
 
 def in_order(names: Any) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from elman.data.sources import Progress
 from elman.data.textfile import TextPiece
 from elman.data.tokenizers import Tokenizer, Tokenizers
 from elman.errors import UserError
+from elman.wording import unit_of
 
 VALID_FRACTION = 0.05
 MOST_VALID = 2_000  # pairs, so that translating and scoring them stays affordable
@@ -154,7 +155,7 @@ def _read(sources: Sequence[AnyPairs], seed: int, progress: Progress | None) -> 
         remedy = "give pairs for validation with --valid, or pairs with other sources" if alone else "give more pairs"
         raise UserError(f"no pair of {held_out.name} is left for validation", remedy=remedy)
     left_out = [each for each in sources if isinstance(each, PairSource) and each.empty.count]
-    first = f"line {left_out[0].empty.first} of {left_out[0].name}" if left_out else ""
+    first = f"{unit_of(Path(left_out[0].name))} {left_out[0].empty.first} of {left_out[0].name}" if left_out else ""
     skipped = Skipped(sum(each.empty.count for each in left_out), first)
     train = pairs - (len(valid) if cut else 0)
     return PairContents(_digest([digest, cut, valid]), train, characters, cut, skipped), valid

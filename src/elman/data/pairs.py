@@ -21,6 +21,7 @@ from elman.data.recognition import beginning, recognise
 from elman.data.sources import NAMED_PAIRS, open_source
 from elman.data.textfile import JSON_LINES, decode, decompress, json_strings, lines, mended, open_binary, uncompressed
 from elman.errors import UserError, nearest
+from elman.wording import record_place
 
 if TYPE_CHECKING:
     from elman.data.endless import EndlessPairs
@@ -182,7 +183,7 @@ def _tsv(files: Sequence[Path]) -> Iterator[Pair]:
 def _jsonl(files: Sequence[Path]) -> Iterator[Pair]:
     for number, (line, position) in enumerate(_lines(files[0]), 1):
         if line.strip():
-            source, target = json_strings(line, f"{files[0]}, line {number}", "source", "target")
+            source, target = json_strings(line, record_place(files[0], number), "source", "target")
             yield Pair(source, target, number, position)
 
 

@@ -100,17 +100,21 @@ def static_cells(
 ) -> list[Any]:
     """The one cell of each series in a static column, from the rows (V,) of the `series` (V,).
 
-    Raises `UserError`, with their lines, where a series has two.
+    An empty cell says nothing: rows of the steps to come need not say again what does not change. Raises `UserError`,
+    with their lines, where a series has two.
     """
-    first: dict[int, int] = {}
+    first, empty = dict[int, int](), dict[int, int]()
     cells = table.columns[name]
     for row, at in sorted(zip(rows.tolist(), series.tolist(), strict=True)):
-        if cells[first.setdefault(at, row)] != cells[row]:
+        if cells[row] is None or cells[row] == "":
+            empty.setdefault(at, row)
+        elif cells[first.setdefault(at, row)] != cells[row]:
             where = f"{table.place(row)}, column {name!r}"
             expected = f"{cells[first[at]]!r} as in {table.unit} {table.lines[first[at]]}, for {ids[at]!r}"
             remedy = "leave the column out, or --set past=NAME for numbers that change"
             raise UserError(where, expected=expected, got=repr(cells[row]), remedy=remedy)
-    return [cells[first[at]] for at in range(len(ids))]
+    found = empty | first
+    return [cells[found[at]] for at in range(len(ids))]
 
 
 def _named(table: DataTable, names: Iterable[str]) -> str | None:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from elman.data.parquet import read_parquet
 from elman.data.textfile import JSON_LINES, decode, decompress, json_value, lines, mended, open_binary, uncompressed
 from elman.errors import UserError, nearest
+from elman.wording import record_place, unit_of
 
 SEPARATORS = ",;|\t"  # of CSV: of two that are equally frequent in the header the first counts
 LONGEST_CELL = 1 << 26  # characters, so that a quotation mark that is never closed takes bounded memory
@@ -134,7 +135,7 @@ def read_table(path: str | Path) -> DataTable:
     with open_binary(path) as raw:
         texts = lines(decode(decompress(raw, path), path))
         if name.endswith(JSON_LINES):
-            return table_of(_objects(texts, path), f"{path}")
+            return table_of(_objects(texts, path), f"{path}", unit_of(path))
         return _delimited((_tsv if name.endswith(".tsv") else _csv)(texts, path), path)
 
 
@@ -216,7 +217,7 @@ def _objects(texts: Iterable[str], path: Path) -> Iterator[tuple[int, Mapping[st
     """The objects of JSON lines; blank lines are left out."""
     for number, line in enumerate(texts, 1):
         if line.strip():
-            where = f"{path}, line {number}"
+            where = record_place(path, number)
             try:
                 record = json_value(line, object_pairs_hook=_object)
             except ValueError as error:

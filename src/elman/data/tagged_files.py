@@ -19,6 +19,7 @@ from elman.data.tagged import Form, Layout, TaggedSentence
 from elman.data.textfile import JSON_LINES, decompress, json_value, mended, open_binary, uncompressed
 from elman.errors import UserError, nearest
 from elman.remedies import remedy_for_reader
+from elman.wording import record_place
 
 SPACES = re.compile(r"[ \t]+")
 ROW = re.compile(r"[1-9][0-9]*([-.][0-9]+)?(\t[^\t\n]*){9}")  # of CoNLL-U
@@ -216,7 +217,7 @@ def _lines(path: Path) -> Iterator[InputLine]:
 
 def _malformed(path: Path, number: int, error: str) -> UserError:
     remedy = next((remedy for part, remedy in REMEDIES.items() if part in error and ";" not in error), "")
-    return UserError(f"{path}, line {number}: {error}", remedy=remedy)
+    return UserError(f"{record_place(path, number)}: {error}", remedy=remedy)
 
 
 def _are_numbered(lines: Sequence[str]) -> bool:

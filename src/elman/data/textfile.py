@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from elman.errors import UserError, missing_extra
+from elman.wording import record_place
 
 BLOCK = 1 << 18  # bytes read at a time; a piece has about as many characters
 ZSTD_BLOCK = 1 << 12  # compressed bytes: few, because a zstd frame of zeros grows 30000-fold
@@ -195,7 +196,7 @@ def json_documents(texts: Iterable[str], path: Path) -> Iterator[Iterator[str]]:
     """
     for number, line in enumerate(lines(texts), 1):
         if line.strip():
-            (text,) = json_strings(line, f"{path}, line {number}", "text")
+            (text,) = json_strings(line, record_place(path, number), "text")
             yield blocks(text, BLOCK)
 
 

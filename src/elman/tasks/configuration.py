@@ -22,12 +22,12 @@ from elman.settings import Section, complaint
 from elman.tasks import TASKS
 from elman.tasks.task import Task
 from elman.train.schedule import Budget, parse_budget
+from elman.wording import MEMORY
 
 S = TypeVar("S", bound=Section)
 
 DEFAULT_TASK = "language-modelling"
 GIVEN = "given"  # the folder of a run for data that came from memory
-MEMORY = "elman-memory-"  # how the name of a temporary folder for data in memory begins
 OWN = "own"  # the kind of a person's own model, which has no settings here
 NOT_SETTABLE = {"source", "target", "valid_target", "fingerprint"}  # they have arguments, or follow from the data
 

@@ -8,7 +8,7 @@ what they need, or are `deferred`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -171,6 +171,10 @@ class Task(ABC):
     @abstractmethod
     def evaluate(self, run: Trained, data: Sources, options: Any, say: Say, progress: Progress) -> Evaluation:
         """Score the model on data. Raises `UserError` where they do not fit it."""
+
+    def keys(self, run: Trained) -> Collection[str]:
+        """The keys of objects that are predicted, each of which has one of them."""
+        return ()
 
     def predict(self, run: Trained, inputs: Inputs, options: Any, say: Say) -> Iterator[Answer]:
         """Answer every input, in order. Tasks with "predict" among their `options` do."""

@@ -84,6 +84,24 @@ def test_every_window_is_scored_beside_simple_forecasts(run: Run, tmp_path: Path
     assert report["naive"]["mae"] == pytest.approx(np.mean(errors), rel=1e-5)
 
 
+def test_the_naive_forecast_of_a_series_that_was_constant_in_training_is_its_last_value(
+    run: Run, tmp_path: Path
+) -> None:
+    given = [(name, time, y) for name, time, y in rows(80, 120) if name == "c"]
+    y = np.array([float(value) for *_, value in given])
+    y[WINDOW + 5 :] = np.arange(len(y) - WINDOW - 5) ** 2
+    test = [(name, time, str(value)) for (name, time, _), value in zip(given, y, strict=True)]
+    report = run.evaluate(write(tmp_path / "f.csv", test))
+    assert report["series_without_scale"] == 1
+    naive, seasonal = [], []
+    for origin in range(WINDOW, len(y) - HORIZON + 1):
+        truth = y[origin : origin + HORIZON]
+        naive.append(np.abs(truth - y[origin - 1]))
+        seasonal.append(np.abs(truth - y[origin - 3 + np.arange(HORIZON) % 3]))
+    assert report["naive"]["mae"] == pytest.approx(np.mean(naive), rel=1e-6)
+    assert report["seasonal_naive"]["mae"] == pytest.approx(np.mean(seasonal), rel=1e-6)
+
+
 def test_windows_and_steps(run: Run, tmp_path: Path) -> None:
     test = write(tmp_path / "test.csv", rows(80, 120))
     assert run.evaluate(test, windows=2, step=5)["windows"] == 6
@@ -248,6 +266,8 @@ def check_streamed_rows(run: Run, lines: Callable[[int, int], str]) -> None:
     streamed = answers([header, *rows])
     assert [bool(answer.result) for answer in streamed] == [False] * 12 + [True, False, True]
     assert not any(answer.error for answer in streamed)
+    wrong = answers([header, *rows[:3], "soon,1,2", *rows[3:]])[3].error
+    assert wrong.startswith("column 'ds': expected a time"), "whose line the command names, and no row beside it"
     assert told == ["stdin: a forecast needs price of the steps to come, too"]
     for answer, until, values in ((streamed[12], 13, 10), (streamed[14], 14, 11)):
         whole = [

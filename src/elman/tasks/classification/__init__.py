@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -16,7 +16,7 @@ from elman.tasks.classification.settings import (
     LabelOptions,
     ReadingOptions,
 )
-from elman.tasks.exchange import Codec, Sources
+from elman.tasks.exchange import Codec, Sources, Trained
 from elman.tasks.places import one_or_two_files
 from elman.tasks.task import Task
 from elman.wording import counted
@@ -107,6 +107,12 @@ class Classification(Task):
         for files in (settings.data.files, settings.data.validation_files):
             if files:
                 check_places(files)
+
+    def keys(self, run: Trained) -> Collection[str]:
+        """The names of the columns of texts and of series."""
+        from elman.tasks.classification.corpus import columns_of
+
+        return {columns_of(run).text, columns_of(run).values}
 
     def records(self, data: Any, targets: Any) -> Iterable[Mapping[str, Any]] | None:
         """Texts or series and their labels, or as many rows of a table that has such columns."""

@@ -86,7 +86,7 @@ def in_memory(run: Trained, objects: Sequence[Any], what: str = "input") -> Exam
     """
     inputs, places = [], [f"{what} {at}" for at in range(1, len(objects) + 1)]
     name, expected = ("text", "a text") if "tokenizer" in run.codecs else ("values", "a series of numbers")
-    key = getattr(columns(_settings(run)), name)
+    key = getattr(columns_of(run), name)
     for each, place in zip(objects, places, strict=True):
         if isinstance(each, Mapping):
             if key not in each:
@@ -135,6 +135,11 @@ def symbols(tokenizer: TextCodec, examples: Examples, row: int) -> list[str]:
 def columns(data: LabelledSettings) -> LabelColumns:
     """The names of the columns that a person gave."""
     return LabelColumns(**{field.name: getattr(data, field.name) for field in fields(LabelColumns)})
+
+
+def columns_of(run: Trained) -> LabelColumns:
+    """The names of the columns of a run's data."""
+    return columns(_settings(run))
 
 
 def _kind(data: LabelledSettings) -> Kind | None:

@@ -96,7 +96,7 @@ def _answers(run: Trained, examples: Examples, batch: int) -> Iterator[Answer]:
         record = {"input": row + 1, **named, **said}
         if "attention" in said and "tokenizer" in run.codecs:
             record["tokens"] = symbols(run.tokenizer, examples, row)
-        yield Answer(row + 1, label, ["\t".join([*named.values(), text(label)])], record)
+        yield Answer(row + 1, run.labels.given(label), ["\t".join([*named.values(), text(label)])], record)
 
 
 @torch.no_grad()
@@ -184,7 +184,7 @@ def _streamed(run: Trained, inputs: Inputs) -> Iterator[Answer]:
             logits, state = run.model.scores(read, state)
         steps += len(piece)
         ((label, said),) = label_logits(run, logits)
-        yield Answer(number, label, [text(label)], {"input": number, "step": steps, **said})
+        yield Answer(number, run.labels.given(label), [text(label)], {"input": number, "step": steps, **said})
 
 
 def _piece(run: Trained, line: InputLine, place: str) -> np.ndarray[Any, Any]:

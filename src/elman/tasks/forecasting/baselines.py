@@ -57,11 +57,12 @@ class Baselines:
         past = newest_last(batch)  # (B, L)
         naive = np.nan_to_num(last_value(past))  # where all is missing, the mean of the series
         inputs = np.nan_to_num(past - naive[:, None])
+        changed = batch.deviation.numpy()[:, None] > 0  # a constant has no trend
         horizon = np.arange(self.horizon)
         return {
             "naive": naive[:, None].repeat(self.horizon, 1),
             "seasonal_naive": last_season(past, naive, self.season)[:, horizon % self.season],
-            "linear": inputs @ self.weights[:-1] + self.weights[-1] + naive[:, None],
+            "linear": inputs @ self.weights[:-1] + self.weights[-1] * changed + naive[:, None],
         }
 
 

@@ -115,7 +115,7 @@ def forecasts(run: Trained, windows: Windows) -> Iterator[tuple[Integers, Window
             losses = run.model.loss(batch.to(next(run.model.parameters()).device)).double().cpu().numpy()
         made: dict[str, Any] = {"loss": losses, "model": _in_units(windows, rows, mean, quantiles[..., levels])}
         for name, mean in run.baselines.forecast(batch).items():
-            made[name] = _in_units(windows, rows, mean, mean[..., None] + run.baselines.spread[name])
+            made[name] = _simple_in_units(windows, rows, mean, run.baselines.spread[name])
         yield rows, batch, made
 
 
@@ -151,6 +151,18 @@ def _in_units(windows: Windows, rows: Integers, mean: Floats, quantiles: Floats)
     series = windows.series[rows]
     location, deviation = windows.scales.mean[series, None], windows.scales.deviation[series, None]
     return location + deviation * mean, location[..., None] + deviation[..., None] * quantiles
+
+
+def _simple_in_units(windows: Windows, rows: Integers, mean: Floats, spread: Floats) -> tuple[Floats, Floats]:
+    """A simple forecast and its quantiles in the units of the data.
+
+    Where the deviation is 0, windows are in units of 1: the last value of a series that was constant in training is
+    its last value, even if it changes now. There its intervals have no width, for there was no error to learn from.
+    """
+    series = windows.series[rows]
+    location, deviation = windows.scales.mean[series, None], windows.scales.deviation[series, None]
+    made = location + np.where(deviation > 0, deviation, 1.0) * mean
+    return made, made[..., None] + deviation[..., None] * spread
 
 
 def _cell(value: float | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import reprlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -38,7 +39,8 @@ def streamed(run: Trained, inputs: Inputs, say: Say) -> Iterator[Answer]:
             name, time = reader.place(row, place)
             panel = series.setdefault(name, GrowingSeries(run, inputs.name)).panel(time, row)
         except ValueError as error:
-            yield Answer(place, None, [""], {"line": place, "error": str(error)}, str(error))
+            reason = _without_row(str(error), inputs.name)
+            yield Answer(place, None, [""], {"line": place, "error": reason}, reason)
             continue
         if lacking := int(missing_ahead(run, panel).max(initial=0)):
             say_once(f"{inputs.name}: a forecast needs {' and '.join(panel.roles.future)} of the steps to come, too")
@@ -49,6 +51,15 @@ def streamed(run: Trained, inputs: Inputs, say: Say) -> Iterator[Answer]:
         header = [] if begun or not found else [csv_line(found[0].keys())]
         begun = begun or bool(found)
         yield Answer(place, found, [*header, *(csv_line(row.values()) for row in found)], {"forecast": found})
+
+
+def _without_row(error: str, name: str) -> str:
+    """An error of a line, without the place that its row has in the table of the series so far.
+
+    >>> _without_row("stdin, row 7, column 'ds': expected a time", "stdin")
+    "column 'ds': expected a time"
+    """
+    return re.sub(rf"^{re.escape(name)}, row \d+(, |: )", "", error)
 
 
 class RowReader:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from elman.errors import UserError
 from elman.lazy import deferred
 from elman.models.configuration import TAGGER_SETTINGS
 from elman.settings import Section
-from elman.tasks.exchange import Sources
+from elman.tasks.exchange import Sources, Trained
 from elman.tasks.places import one_or_two_files
 from elman.tasks.tagging.settings import Evaluating, TaggingData, TaggingOptions, TaggingTraining
 from elman.tasks.task import Task
@@ -94,6 +94,10 @@ class Tagging(Task):
         for files in (settings.data.files, settings.data.validation_files):
             if files:
                 check_files(files)
+
+    def keys(self, run: Trained) -> Collection[str]:
+        """Words, or a text."""
+        return ("tokens", "text")
 
     def records(self, data: Any, targets: Any) -> Iterable[Mapping[str, Any]] | None:
         """Lists of tokens with as many lists of tags, or lines that have both."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,7 +10,7 @@ from elman.errors import UserError
 from elman.lazy import deferred
 from elman.models.configuration import ENCODER_DECODER_SETTINGS
 from elman.settings import Section
-from elman.tasks.exchange import Sources, fitting_tokenizer
+from elman.tasks.exchange import Sources, Trained, fitting_tokenizer
 from elman.tasks.places import one_or_two_files
 from elman.tasks.task import Task
 from elman.tasks.translation.settings import Decoding, PairSettings, PairTraining, PredictionOptions
@@ -87,6 +87,10 @@ class Translation(Task):
         for files in (settings.data.files, settings.data.validation_files):
             if files:
                 open_pairs(files)
+
+    def keys(self, run: Trained) -> Collection[str]:
+        """A text to translate."""
+        return ("source",)
 
     def records(self, data: Any, targets: Any) -> Iterable[Mapping[str, Any]] | None:
         """Pairs of texts, or as many texts twice."""

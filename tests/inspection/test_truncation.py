@@ -36,3 +36,20 @@ def test_a_gradient_of_zero_is_compared_with_nothing(runs: dict[str, Path], monk
     found = looking.look(open_subject(elman.load(runs["lstm"]), None))
     assert found.lines == ["the whole gradient is zero: there is nothing to compare with"]
     assert found.numbers["smallest_windows"] == {}
+
+
+def test_the_whole_of_the_steps_is_no_window_that_is_recommended(
+    runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def vanishing(*given: object, **options: object) -> object:
+        found = truncation(*given, **options)  # type: ignore[arg-type]
+        short = found.windows < found.windows.max()
+        return replace(found, cosine=np.where(short, np.where(found.windows >= 8, 0.95, 0.5), 1.0))
+
+    monkeypatch.setattr(looking, "truncation", vanishing)
+    subject = open_subject(elman.load(runs["lstm"]), None)
+    steps = subject.excerpt.inputs.shape[1]
+    assert looking.look(subject).lines[:2] == [
+        "cut every 8 steps, a gradient has a cosine of at least 0.9 with the whole one",
+        f"of the windows that were tried, none shorter than the whole {steps} steps keeps a cosine of at least 0.99",
+    ]

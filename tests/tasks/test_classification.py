@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.distributions import Bernoulli, Categorical, Independent, kl_divergence
 from torch.nn import functional as F
 
 import elman
@@ -21,6 +22,7 @@ from elman.models.classifier import Classifier
 from elman.preparation import prepare
 from elman.tasks import TASKS
 from elman.tasks.classification import evaluation
+from elman.tasks.classification.consistency import disagreement
 from elman.tasks.classification.objective import balanced, sequence_labels
 from elman.tasks.classification.sizing import RECIPES
 from elman.tasks.configuration import build
@@ -181,9 +183,42 @@ def test_words_are_read_as_unknown_in_training_alone(data: dict[str, Path], tmp_
     assert (read[read != given] == corpus.tokenizer.unk).all()  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("kind", ["class", "several"])
+def test_disagreement_is_the_mean_of_both_divergences(kind: str) -> None:
+    logits = torch.randn(8, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3)) * 4
+    logits.requires_grad_()
+    of = (lambda a: Categorical(logits=a)) if kind == "class" else (lambda a: Independent(Bernoulli(logits=a), 1))
+    p, q = (of(half) for half in logits.chunk(2))
+    expected = 0.5 * (kl_divergence(p, q) + kl_divergence(q, p)).mean()
+    found = disagreement(logits, kind)
+    torch.testing.assert_close(found, expected)
+    (wanted,) = torch.autograd.grad(expected, logits)
+    torch.testing.assert_close(torch.autograd.grad(found, logits)[0], wanted)
+
+
+@pytest.mark.parametrize("kind", ["class", "several", "series"])
+def test_readings_that_are_to_agree_have_each_its_own_dropout(kind: str, data: dict[str, Path], tmp_path: Path) -> None:
+    asked = {"train": {"consistency": 2.0, "batch_size": 16}, "model": {"hidden_size": 8, "dropout_pooled": 0.5}}
+    model, corpus, settings = model_of(data[kind], tmp_path, **asked)
+    objective, place = sequence_labels(settings, corpus), Place(1, 0, 0.0)
+    batch, seen = objective.train.batch(1, 0), []
+    model.output.register_forward_hook(lambda module, given, result: seen.append(result))
+    found = objective.loss(model.train(), place, None)
+    (logits,) = seen
+    one, two = logits.chunk(2)
+    assert len(one) == len(batch.targets) == found.targets
+    assert (one != two).any(1).all()
+    each = (objective._mean(one, batch.targets) + objective._mean(two, batch.targets)) / 2
+    torch.testing.assert_close(found.mean, each + 2.0 * disagreement(logits, corpus.labels.kind))
+    same = objective.loss(model.eval(), place, None).mean  # without dropout, both agree
+    plain = objective._mean(model(batch.inputs, lengths=batch.lengths)[0], batch.targets)
+    torch.testing.assert_close(same, plain)
+
+
 @pytest.mark.parametrize("kind", ["class", "series"])
 def test_interruptions_change_nothing(kind: str, data: dict[str, Path], tmp_path: Path) -> None:
     train = {"batch_size": 8, "validate_every": 4, "checkpoint_every": 3, "average": 0.9}
+    train["consistency"] = 1.0 if kind == "class" else 0.0
     dropouts = {"hidden_size": 8, "dropout": 0.2, "dropout_pooled": 0.2}
     asked = tree(data[kind], train=train, model=dropouts) | {"budget": {"amount": 9, "unit": "steps"}}
     assert_interruptions_change_nothing(asked, tmp_path)
@@ -198,11 +233,21 @@ def test_what_is_left_open_is_chosen_and_what_is_asked_for_stays(
         settings = prepared.settings
     assert (settings.model.hidden_size, settings.model.pooling, settings.train.learning_rate) == (12, "mean", 0.5)
     assert (settings.data.tokenizer, settings.train.batch_size) == ("ngrams", 16)
-    for steps, size in ((12, 64), (60, 128)):  # less than 5 passes over the examples, and more
+    # Less than 5 passes over the examples, and more than 10 over the texts.
+    for steps, name, size, consistency in (
+        (12, "class", 64, 0.0),
+        (80, "class", 64, 1.0),
+        (80, "several", 64, 1.0),
+        (80, "number", 64, 0.0),
+        (12, "series", 64, 0.0),
+        (80, "series", 128, 0.0),
+    ):
         budget = {"amount": steps, "unit": "steps"}
-        asked = tree(data["class"]) | {"kind": kind, "model": {}, "budget": budget}
-        with prepare(asked, tmp_path / f"open{steps}") as prepared:
-            assert prepared.settings.model.hidden_size == size
+        asked = tree(data[name]) | {"kind": kind, "model": {}, "budget": budget}
+        with prepare(asked, tmp_path / f"{name}{steps}") as prepared:
+            chosen = prepared.settings
+        assert (chosen.model.hidden_size, chosen.train.consistency) == (size, consistency)
+        assert chosen.train.average == (0 if name == "series" else 0.998)
 
 
 @pytest.mark.parametrize(
@@ -210,6 +255,7 @@ def test_what_is_left_open_is_chosen_and_what_is_asked_for_stays(
     [
         ("number", {"class_weights": "balanced"}, "class_weights: expected classes"),
         ("several", {"label_smoothing": 0.1}, "label_smoothing: expected classes"),
+        ("number", {"consistency": 1.0}, "consistency: expected classes, or several labels, got numbers"),
         ("class", {"metric": "mae"}, "metric: expected loss or accuracy or macro_f1, got mae"),
     ],
 )

@@ -19,7 +19,7 @@ from elman.lens.truncation import Truncation, truncation
 from elman.models import LanguageModel
 
 LEAST_STEPS = 8  # of a window
-ROWS, STEPS = 8, 256  # whose gradient is looked at
+ROWS, STEPS = 8, 1024  # whose gradient is looked at: a trained model may learn from further back than 256 steps
 LARGE = 2_000_000  # parameters from which on half as many rows are looked at
 READ_ROWS, READ_STEPS = 16, 512  # that are read, for the contents of the memory
 NAMED = 16  # tokens that name a passage

@@ -35,10 +35,7 @@ def look(subject: Subject) -> Part:
     )
     # A gradient that is zero has a cosine with no other.
     wanted = {cosine: found.smallest_window(cosine) for cosine in WANTED if found.cosine[-1] >= cosine}
-    lines = [
-        f"cut every {k} steps, a gradient has a cosine of at least {cosine} with the whole one"
-        for cosine, k in wanted.items()
-    ] or ["the whole gradient is zero: there is nothing to compare with"]
+    lines = _lines(wanted, steps) or ["the whole gradient is zero: there is nothing to compare with"]
     if wanted and train is not None and used and used in found.windows:
         own = found if used == train.k1 else through({used}, stride=train.k1, warm_up=False)
         cosine = own.cosine[own.windows.tolist().index(used)]
@@ -51,6 +48,21 @@ def look(subject: Subject) -> Part:
     del numbers["gradient"]  # as long as all parameters
     text = f"{TEXT}It was measured on {rows} rows of {steps} steps, each from a fresh memory."
     return Part(Chapter("Truncation", text, _figures(found, marks), lines), numbers, lines)
+
+
+def _lines(wanted: dict[float, int], steps: int) -> list[str]:
+    """What is said of the smallest window for each cosine; that all steps agree with themselves says nothing."""
+    lines = [
+        f"cut every {k} steps, a gradient has a cosine of at least {cosine} with the whole one"
+        for cosine, k in wanted.items()
+        if k < steps
+    ]
+    if beyond := [cosine for cosine, k in wanted.items() if k == steps]:
+        lines.append(
+            f"of the windows that were tried, none shorter than the whole {steps} steps keeps a cosine of at least "
+            f"{min(beyond)}"
+        )
+    return lines
 
 
 def _figures(found: Truncation, marks: list[Mark]) -> list[Figure]:

@@ -20,6 +20,7 @@ from elman.metrics.words import words
 from elman.models.classifier import Classifier
 from elman.models.encoder import encoder_layers
 from elman.state import State
+from elman.tasks.classification.consistency import READINGS, disagreement
 from elman.tasks.classification.evaluation import calibrate, measure, read_logits
 from elman.tasks.classification.settings import ClassifierTraining
 from elman.tasks.configuration import Settings
@@ -64,13 +65,17 @@ class SequenceLabels:
         """The mean over a batch."""
         batch = self.train.batch(place.epoch, place.batch).to(next(model.parameters()).device)
         assert batch.targets is not None
-        inputs, p = batch.inputs, self.settings.word_dropout
+        consistency, p = self.settings.consistency, self.settings.word_dropout
+        read = [batch.inputs, batch.lengths, batch.targets]
+        inputs, lengths, targets = (torch.cat([part] * READINGS) for part in read) if consistency else read
         if p and self.unknown is not None:
             inputs = inputs.masked_fill(torch.rand(inputs.shape, device=inputs.device) < p, self.unknown)
-        logits, _ = cast(Classifier, model).scores(inputs, lengths=batch.lengths, k2=self.settings.k2)
-        targets = len(batch.targets) * self.train.counts(place.epoch, place.batch)
+        logits, _ = cast(Classifier, model).scores(inputs, lengths=lengths, k2=self.settings.k2)
         exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        return Loss(self._mean(exact, batch.targets), targets, None)
+        mean = self._mean(exact, targets)
+        if consistency:
+            mean = mean + consistency * disagreement(exact, self.labels.kind)
+        return Loss(mean, len(batch.targets) * self.train.counts(place.epoch, place.batch), None)
 
     def _mean(self, logits: Tensor, targets: Tensor) -> Tensor:
         weights = None if self.weights is None else self.weights.to(logits.device)

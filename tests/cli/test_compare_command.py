@@ -301,6 +301,9 @@ def test_a_comparison_goes_only_when_the_new_one_stands_ready(
         (lambda known: known["parameters"].update(gru=10**400) or known, "parameters.gru"),
         (lambda known: known["plan"].update(seeds={}) or known, "plan.seeds"),
         (lambda known: known["runs"]["gru-1"].update(bits_per_character="few") or known, "runs.gru-1.bits_per_char"),
+        (lambda known: known["runs"]["gru-1"].update(score_terms={"a": [[1, 2], [1]]}) or known, "gru-1.score_terms.a"),
+        (lambda known: known["runs"]["gru-1"].update(score_terms={"a": [[-1, 2]]}) or known, "gru-1.score_terms.a"),
+        (lambda known: known["runs"]["gru-1"].update(score_terms={"a": []}) or known, "gru-1.score_terms.a"),
     ],
 )
 def test_a_damaged_comparison_is_told_of(

@@ -13,6 +13,7 @@ import pytest
 import safetensors.torch
 
 from elman.cli import run as command
+from elman.tasks.exchange import ValidationScores
 from elman.tasks.language_modelling import LanguageModelling
 from elman.tasks.language_modelling.objective import NextToken
 
@@ -138,7 +139,8 @@ def test_a_training_without_a_finite_validation(
 def test_a_comparison_with_a_loss_that_is_not_a_number(
     plain_text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(LanguageModelling, "block_losses", lambda *_: (np.array([math.nan, 1.0]), np.array([1.0, 1.0])))
+    read = ValidationScores(np.array([math.nan, 1.0]), np.array([1.0, 1.0]))
+    monkeypatch.setattr(LanguageModelling, "measure", lambda *_: read)
     _, err = said(capsys, "compare", plain_text, "-o", tmp_path / "c", *TWO, code=1)
     assert "the validation loss of" in err
     assert "is not a number: the model cannot be compared" in err

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman.compare.conclusion import at_equal_targets, clock_notes, sentences, summary, verdicts
-from elman.compare.intervals import Blocks, over_blocks, over_seeds
+from elman.compare.intervals import Blocks, Sums, over_blocks, over_seeds
 from elman.compare.outcomes import Clock, Outcome, cells, clock_rows, curve, result_rows
 from elman.compare.plan import Plan
 from elman.compare.store import Store
+from elman.metrics.sums import ratio
 from elman.tasks import TASKS
 from elman.train.schedule import Budget
 
@@ -271,12 +272,12 @@ def test_the_order_by_a_score_has_intervals_and_says_what_is_not_shown() -> None
     scored = {"gru": place >= 80, "lstm": (place >= 80) | (place % 8 == 0), "elman": (place < 200) | (place >= 280)}
     found = []
     for model, rows in scored.items():
-        blocks = Blocks(100.0 * rows, np.ones(400))
-        one = replace(outcome(model, [1.0], []), scores={"accuracy": blocks.loss}, score_blocks={"accuracy": blocks})
+        sums = Sums(np.column_stack((100.0 * rows, np.ones(400))), ratio)
+        one = replace(outcome(model, [1.0], []), scores={"accuracy": sums.value}, score_sums={"accuracy": sums})
         found.append(one)
     asked = Plan(("x",), ("gru", "lstm"), budget=Budget(60, "steps"), task="classification")
     [line] = [line for line in sentences(asked, found, []) if line.startswith("by ")]
-    interval = over_blocks(found[1].score_blocks["accuracy"])
+    interval = over_blocks(found[1].score_sums["accuracy"])
     ends = f"{interval.low:.4f} to {interval.high:.4f}"
     assert line.startswith(
         f"by % right (more is better, 95 % over the validation examples): lstm {interval.middle:.4f} ({ends})"

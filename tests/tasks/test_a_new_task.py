@@ -36,7 +36,18 @@ from elman.settings import UNITS, Section
 from elman.state import State
 from elman.tasks import TASKS, Task
 from elman.tasks.configuration import Settings, build
-from elman.tasks.exchange import NONE, Answer, Choice, Evaluation, Inputs, Progress, Say, Sources, Trained
+from elman.tasks.exchange import (
+    NONE,
+    Answer,
+    Choice,
+    Evaluation,
+    Inputs,
+    Progress,
+    Say,
+    Sources,
+    Trained,
+    ValidationScores,
+)
 from elman.tasks.listening import Listener, Memory, Work
 from elman.tasks.sizing import fill
 from elman.train.objective import Loss, Place
@@ -306,19 +317,17 @@ class Forecasting(Task):
         place = data[0] if data else run.settings.data.source  # type: ignore[union-attr]
         return Observation(run.path, run.model, self._scaled(run, read_series(place)), Path(place).name)
 
-    def block_losses(self, model: nn.Module, corpus: Series) -> tuple[Any, Any]:
+    def measure(self, model: nn.Module, corpus: Series) -> ValidationScores:
         errors = squared_errors(model, corpus.valid).numpy()
         edges = np.arange(0, len(errors), BLOCK)
-        return np.add.reduceat(errors, edges), np.add.reduceat(np.ones(len(errors)), edges)
+        losses, counts = (np.add.reduceat(each, edges) for each in (errors, np.ones(len(errors))))
+        return ValidationScores(losses, counts, {"root_mean_square": float(errors.mean()) ** 0.5})
 
     def counts(self, corpus: Series) -> dict[str, int]:
         return {"training_values": len(corpus.train), "validation_values": len(corpus.valid)}
 
     def training_targets(self, corpus: Series) -> int:
         return len(corpus.train) - 1
-
-    def score(self, model: nn.Module, corpus: Series, loss: float) -> dict[str, float]:
-        return {"root_mean_square": loss**0.5}
 
 
 @dataclass(frozen=True)

@@ -378,20 +378,23 @@ def test_lines_of_series_are_json(runs: dict[str, Path], tmp_path: Path, capsys:
 
 def test_a_comparison_measures_every_example_once(data: dict[str, Path], tmp_path: Path) -> None:
     model, corpus, _ = model_of(data["class"], tmp_path)
-    nats, counts = TASK.block_losses(model.eval(), corpus)
-    assert counts.tolist() == [1] * len(corpus.valid)
-    scores = TASK.score(model, corpus, 0.0)
-    assert set(scores) <= {*TASK.scores, "calibration_error"}
+    times: list[int] = []
+    model.encoder.register_forward_hook(lambda *called: times.append(len(called[1][0])))
+    reading = TASK.measure(model.eval(), corpus)
+    assert sum(times) == len(corpus.valid)
+    assert reading.targets.tolist() == [1] * len(corpus.valid)
+    assert set(reading.scores) <= {*TASK.scores, "calibration_error"}
     for kind in ("class", "several", "number"):
         other, read, _ = model_of(data[kind], tmp_path / kind)
-        ((name, (parts, wholes)),) = TASK.score_parts(other.eval(), read).items()
-        assert name == next(name for name in TASK.ranking if name in TASK.score(other, read, 0.0))
-        assert parts.sum() / wholes.sum() == pytest.approx(TASK.score(other, read, 0.0)[name])
+        found = TASK.measure(other.eval(), read)
+        ((name, terms),) = found.terms.items()
+        assert name == next(name for name in TASK.ranking if name in found.scores)
+        assert np.divide(*terms.sum(0)) == pytest.approx(found.scores[name])
     targets = corpus.valid.targets
     assert targets is not None
     targets[0] = NOT_COUNTED
-    nats, counts = TASK.block_losses(model, corpus)
-    assert (nats[0], counts[0]) == (0, 0)
+    reading = TASK.measure(model, corpus)
+    assert (reading.losses[0], reading.targets[0]) == (0, 0)
 
 
 def test_a_model_of_ones_own_is_refused(data: dict[str, Path]) -> None:

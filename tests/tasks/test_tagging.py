@@ -145,13 +145,15 @@ def test_the_scores_of_a_part_are_those_of_its_sentences(slots: Path, tmp_path: 
     found = objective.validate(model)
     words = sum(len(sentence.tokens) for sentence in corpus.valid)
     assert found["tags"] == words
-    nats, counts = TASKS["tagging"].block_losses(model, corpus)
+    times: list[int] = []
+    model.encoder.register_forward_hook(lambda *called: times.append(len(called[1][0])))
+    read = TASKS["tagging"].measure(model, corpus)
+    assert sum(times) == len(corpus.valid)
+    nats, counts = read.losses, read.targets
     assert counts.sum() == words
     assert found["loss"] == pytest.approx(nats.sum() / words)
-    terms = TASKS["tagging"].score_parts(model, corpus)
-    assert {name: parts.sum() / wholes.sum() for name, (parts, wholes) in terms.items()} == pytest.approx(
-        TASKS["tagging"].score(model, corpus, 0.0)
-    )
+    assert read.scores == {name: found[name] for name in ("accuracy", "span_f1")}
+    assert {name: np.divide(*terms.sum(0)) for name, terms in read.terms.items()} == pytest.approx(read.scores)
     one = encode(corpus.valid[3:4], corpus)
     assert evaluate(model, one, corpus.valid[3:4], corpus.tags)["loss"] * counts[3] == pytest.approx(nats[3])
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from elman.arrays import Floats
+from elman.metrics.sums import LEAST, ratio
 
 # Quantiles 0.975 of Student's t for 1, 2, ... 30 degrees of freedom; the last stands for more, and is a little wide.
 STUDENT = (
@@ -16,7 +17,6 @@ STUDENT = (
     2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
 )  # fmt: skip
 RESAMPLES = 2000
-LEAST = 1e-12  # of a sum of targets: blocks without a span may be all that are drawn
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,7 @@ class Interval:
 class Blocks:
     """Losses (K,) of a model, summed over the targets (K,) of each of K successive blocks of the validation set.
 
-    A score that is a ratio of sums has both of its terms in their places.
-
-    >>> Blocks(losses=np.array([150.0, 90.0]), targets=np.array([100.0, 60.0])).loss
+    >>> Blocks(losses=np.array([150.0, 90.0]), targets=np.array([100.0, 60.0])).value
     1.5
     """
 
@@ -52,15 +50,38 @@ class Blocks:
     targets: Floats
 
     @property
-    def loss(self) -> float:
+    def value(self) -> float:
         """The mean over all targets."""
         return float(self.losses.sum() / max(self.targets.sum(), LEAST))
 
     def resampled(self) -> Floats:
         """The means (R,) of blocks that are drawn with replacement, the same ones for every model (Efron 1979)."""
-        K = len(self.losses)
+        return Sums(np.column_stack((self.losses, self.targets)), ratio).resampled()
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What each of K successive blocks of the validation set adds (K, P) to the sums that a score is made of.
+
+    `score` makes the values (R,) of the score of sums (R, P).
+
+    >>> Sums(np.array([[2.0, 4.0], [1.0, 2.0]]), score=ratio).value
+    0.5
+    """
+
+    terms: Floats
+    score: Callable[[Floats], Floats]
+
+    @property
+    def value(self) -> float:
+        """The score of all blocks."""
+        return float(self.score(self.terms.sum(0, keepdims=True))[0])
+
+    def resampled(self) -> Floats:
+        """The scores (R,) of blocks that are drawn with replacement, the same ones for every model."""
+        K = len(self.terms)
         drawn = np.random.default_rng(0).multinomial(K, np.full(K, 1 / K), size=RESAMPLES)  # (R, K)
-        return (drawn @ self.losses) / np.maximum(drawn @ self.targets, LEAST)
+        return self.score(drawn @ self.terms)
 
 
 def over_seeds(values: Sequence[float]) -> Interval:
@@ -110,19 +131,19 @@ def difference_over_seeds(first: Sequence[float], second: Sequence[float]) -> In
     return _student(float(np.mean(first) - np.mean(second)), a + b, freedom)
 
 
-def over_blocks(blocks: Blocks) -> Interval:
-    """The interval of a loss over data like the validation set: a bootstrap over its blocks (Efron 1979).
+def over_blocks(blocks: Blocks | Sums) -> Interval:
+    """The interval of a loss or a score over data like the validation set: a bootstrap over its blocks (Efron 1979).
 
     >>> losses = np.random.default_rng(1).normal(150, 15, size=50)  # of 100 targets each
     >>> interval = over_blocks(Blocks(losses, np.full(50, 100.0)))
     >>> interval.low < interval.middle < interval.high
     True
     """
-    return _between(blocks.loss, blocks.resampled())
+    return _between(blocks.value, blocks.resampled())
 
 
-def difference_over_blocks(first: Blocks, second: Blocks) -> Interval:
-    """The interval of a difference of losses, first − second; both models read the same blocks, drawn in pairs.
+def difference_over_blocks(first: Blocks | Sums, second: Blocks | Sums) -> Interval:
+    """The interval of a difference of losses or scores, first − second; both models read the same blocks, in pairs.
 
     >>> hard = np.random.default_rng(1).normal(150, 15, size=50)  # some blocks are harder than others, for both models
     >>> first, second = Blocks(hard + 2, np.full(50, 100.0)), Blocks(hard, np.full(50, 100.0))
@@ -130,7 +151,7 @@ def difference_over_blocks(first: Blocks, second: Blocks) -> Interval:
     >>> round(gap.low, 3), round(gap.high, 3)  # read in pairs, the difference is certain
     (0.02, 0.02)
     """
-    return _between(first.loss - second.loss, first.resampled() - second.resampled())
+    return _between(first.value - second.value, first.resampled() - second.resampled())
 
 
 def _between(middle: float, resampled: Floats) -> Interval:

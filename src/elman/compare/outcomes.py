@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
 from elman.arrays import Floats
-from elman.compare.intervals import Blocks, Interval, over_blocks, over_seeds
+from elman.compare.intervals import Blocks, Interval, Sums, over_blocks, over_seeds
 from elman.compare.plan import Plan
 from elman.lens import fit_decay
 from elman.report.figure import number
@@ -38,13 +39,13 @@ class Outcome:
     # Of every seed (2, P): targets read, and the least "validation" loss so far or the "training" loss.
     curves: Mapping[Split, Sequence[Floats]]
     seeds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # the scores of every seed
-    score_blocks: Mapping[str, Blocks] = field(default_factory=dict)  # of the scores of the first seed
+    score_sums: Mapping[str, Sums] = field(default_factory=dict)  # of the scores of the first seed
 
     def score_interval(self, name: str) -> Interval | None:
         """The interval of a score; None where one seed has no blocks of it."""
         if len(self.losses) > 1 and name in self.seeds:
             return over_seeds(self.seeds[name])
-        return over_blocks(self.score_blocks[name]) if name in self.score_blocks else None
+        return over_blocks(self.score_sums[name]) if name in self.score_sums else None
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,13 @@ class Clock:
 
 def outcomes(plan: Plan, known: dict[str, Any]) -> list[Outcome]:
     """The outcome of every model that has a finished training, the least loss first."""
-    found = []
+    found, task = [], TASKS[plan.task]
     for model, results in _by_model(plan, known["runs"]):
         losses = tuple(result["loss"] for result in results)
-        blocks = _blocks(results[0]["blocks"])
+        blocks = Blocks(*(np.array(results[0]["blocks"][key], np.float64) for key in ("nats", "tokens")))
         reaches = [result["memory"] for result in results if "memory" in result]
         horizons = [reach["horizon"] for reach in reaches if reach.get("horizon") is not None]
-        scores = [name for name in TASKS[plan.task].scores if all(name in result for result in results)]
+        scores = [name for name in task.scores if all(name in result for result in results)]
         validated = [curve([point[1:] for point in result["curve"]]) for result in results]
         one = Outcome(
             model=model,
@@ -87,14 +88,13 @@ def outcomes(plan: Plan, known: dict[str, Any]) -> list[Outcome]:
                 "training": [curve(result["training_curve"]) for result in results],
             },
             seeds={name: tuple(result[name] for result in results) for name in scores},
-            score_blocks={name: _blocks(stored) for name, stored in results[0].get("score_blocks", {}).items()},
+            score_sums={
+                name: Sums(np.array(terms, np.float64), partial(task.score_of, name))
+                for name, terms in results[0].get("score_terms", {}).items()
+            },
         )
         found.append(one)
     return sorted(found, key=lambda one: one.quality.middle)
-
-
-def _blocks(stored: Mapping[str, Sequence[float]]) -> Blocks:
-    return Blocks(*(np.asarray(stored[key], np.float64) for key in ("nats", "tokens")))
 
 
 def clocks(plan: Plan, timing: dict[str, Any]) -> list[Clock]:

@@ -34,9 +34,9 @@ def _gap(first: Outcome, other: Outcome, name: str) -> Interval | None:
     """The interval of a difference of scores, first − other, drawn in pairs of one seed; None where none is known."""
     if min(len(first.losses), len(other.losses)) > 1:
         return difference_over_seeds(first.seeds[name], other.seeds[name]) if name in first.seeds else None
-    if name not in first.score_blocks or name not in other.score_blocks:
+    if name not in first.score_sums or name not in other.score_sums:
         return None
-    return difference_over_blocks(first.score_blocks[name], other.score_blocks[name])
+    return difference_over_blocks(first.score_sums[name], other.score_sums[name])
 
 
 def means_of(seeds: bool, best: Outcome, task: Task) -> str:

@@ -28,11 +28,12 @@ FILES = ("report.html", "timing.json", "comparison.json")
 REPLACE = "replace it (--overwrite)"  # the remedy of a damaged comparison
 
 Number = Annotated[int, Field(gt=-(1 << 53), lt=1 << 53)] | float
+Term = Annotated[float, Field(ge=0, lt=1 << 53)]  # of a score, in one block
 
 # What is read again of the two JSON files (`training.measured_training` makes it), by name and type; they hold more.
 
 
-class _Terms(BaseModel):  # of a score, block by block
+class _Blocks(BaseModel):  # of the loss
     nats: list[Number]
     tokens: list[Number]
 
@@ -40,14 +41,8 @@ class _Terms(BaseModel):  # of a score, block by block
     def _fitting(self) -> Self:
         if not 0 < len(self.nats) == len(self.tokens):
             raise ValueError("expected as many nats as tokens, and one at least")
-        return self
-
-
-class _Blocks(_Terms):  # of the loss
-    @model_validator(mode="after")
-    def _positive(self) -> Self:
-        if min(self.tokens) <= 0:
-            raise ValueError("expected tokens above 0")
+        if min(self.tokens) < 0 or not any(self.tokens):
+            raise ValueError("expected tokens")
         return self
 
 
@@ -71,7 +66,7 @@ class _Result(BaseModel):  # the scores of the task stand beside these values
     curve: list[tuple[Number, Number, Number | None]]  # step, tokens, loss
     training_curve: list[tuple[Number, Number | None]]  # tokens, loss
     blocks: _Blocks
-    score_blocks: dict[str, _Terms] = {}  # older comparisons have none
+    score_terms: dict[str, Annotated[list[list[Term]], Field(min_length=1)]] = {}  # older comparisons have none
 
 
 class _Trial(BaseModel):
@@ -183,16 +178,19 @@ def _resumed(folder: Path, plan: Plan) -> Store:
     known["plan"] = plan.stored()
     for trials in known["trials"].values():
         trials[:] = [{"place": place} | found for place, found in enumerate(trials)]  # older ones stand at their place
-    lacking = []
+    lacking, task = [], TASKS[plan.task]
     if known["settings"]:  # sizes are chosen for all models at once
         for part in ("settings", "parameters"):
             if missing := set(plan.models) - known.get(part, {}).keys():
                 lacking.append(f"no {part} of {', '.join(sorted(missing))}")
         lacking += [] if "data" in known else ["no data"]
     for name, result in known["runs"].items():
-        for score in TASKS[plan.task].scores:
+        for score in task.scores:
             if not isinstance(result.get(score, 0), int | float):
                 lacking.append(f"no number runs.{name}.{score}")
+        for score, terms in result.get("score_terms", {}).items():
+            if {len(block) for block in terms} != {task.terms.get(score, 2)}:
+                lacking.append(f"no terms runs.{name}.score_terms.{score}")
     if lacking:
         raise UserError(f"{path} is damaged: {lacking[0]}", remedy=REPLACE)
     return Store(folder, known, timing)

@@ -19,7 +19,6 @@ from elman.metrics.words import words
 from elman.preparation import Prepared, prepare
 from elman.tasks import TASKS
 from elman.tasks.configuration import Settings
-from elman.tasks.task import Task
 from elman.train import journal
 from elman.train.events import Finished, Step, Validated
 from elman.train.loop import fit
@@ -81,16 +80,18 @@ def measured_training(
     megabytes = peak_ram()
     task, corpus, counters = TASKS[prepared.settings.task], prepared.corpus, prepared.training.counters
     model = runs.load(folder).model
-    blocks = block_losses(task, model, corpus)
-    if not np.isfinite(blocks.loss):
-        what = f"the validation loss of {folder} is {words(blocks.loss)}: the model cannot be compared"
+    measured = task.measure(model, corpus)
+    losses, targets = (in_blocks(each) for each in (measured.losses, measured.targets))
+    loss = Blocks(losses, targets).value
+    if not np.isfinite(loss):
+        what = f"the validation loss of {folder} is {words(loss)}: the model cannot be compared"
         raise UserError(what, remedy="lower the learning rate (--set learning_rate=...), or leave the model out")
     (validations, training), clock = learning_curves(folder), clock_curve(folder)
     reach, decoding = task.memory(model, corpus), task.decoding_speed(model)
     result = {
-        "loss": blocks.loss,
-        **task.score(model, corpus, blocks.loss),
-        "score_blocks": {name: _stored(in_blocks(*terms)) for name, terms in task.score_parts(model, corpus).items()},
+        "loss": loss,
+        **measured.scores,
+        "score_terms": {name: in_blocks(terms).tolist() for name, terms in measured.terms.items()},
         "steps": counters.step,
         "tokens": counters.targets,
         "skipped": counters.skipped,
@@ -98,13 +99,13 @@ def measured_training(
         **({} if reach is None else {"memory": plain(reach)}),
         "curve": validations,
         "training_curve": plain(training),
-        "blocks": _stored(Blocks(np.round(blocks.losses, 4), blocks.targets)),
+        "blocks": {"nats": np.round(losses, 4).tolist(), "tokens": targets.tolist()},
     }
-    _, targets, seconds = clock[-1] if clock else (0.0, 0.0, finished.seconds)
+    _, learnt, seconds = clock[-1] if clock else (0.0, 0.0, finished.seconds)
     busy = load.total(folder / LOAD)
     timing = {
         "seconds": finished.seconds,
-        "training_tokens_per_second": targets / max(seconds, 1e-9),
+        "training_tokens_per_second": learnt / max(seconds, 1e-9),
         **({} if decoding is None else {"decoding_tokens_per_second": decoding}),
         "peak_megabytes": megabytes,
         **(busy.shares if busy else {"own_share": None, "others_share": None}),
@@ -113,19 +114,9 @@ def measured_training(
     return result, timing
 
 
-def block_losses(task: Task, model: Any, corpus: Any) -> Blocks:
-    """The losses whose mean is the validation loss, in the task's blocks or, where these are many, some in a row."""
-    return in_blocks(*task.block_losses(model, corpus))
-
-
-def in_blocks(losses: Floats, targets: Floats) -> Blocks:
-    """Losses (N,) and targets (N,), some in a row together where they are many."""
-    edges = np.arange(0, len(losses), -(-len(losses) // MOST_BLOCKS))
-    return Blocks(np.add.reduceat(losses, edges), np.add.reduceat(targets, edges))
-
-
-def _stored(blocks: Blocks) -> dict[str, list[float]]:
-    return {"nats": blocks.losses.tolist(), "tokens": blocks.targets.tolist()}
+def in_blocks(terms: Floats) -> Floats:
+    """Terms of sums (N, ...), some in a row added up where they are many."""
+    return np.add.reduceat(terms, np.arange(0, len(terms), -(-len(terms) // MOST_BLOCKS)))
 
 
 def learning_curves(run: Path) -> tuple[list[list[float]], list[list[float]]]:

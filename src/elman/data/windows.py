@@ -99,8 +99,13 @@ class Windows:
         """At most so many of the windows, evenly spread."""
         if len(self) <= most:
             return self
-        kept = np.arange(most) * len(self) // most
+        kept = self.spread(most)
         return replace(self, series=self.series[kept], origins=self.origins[kept])
+
+    def spread(self, most: int) -> Integers:
+        """The rows of at most so many windows, evenly spread."""
+        fewer = min(most, len(self))
+        return np.arange(fewer) * len(self) // max(fewer, 1)
 
     def observed(self) -> Windows:
         """The windows with a value in the past and one in the future."""

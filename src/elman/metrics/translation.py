@@ -5,9 +5,18 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from elman.errors import UserError, missing_extra
+from elman.metrics.sums import ratio
+
+if TYPE_CHECKING:
+    from elman.arrays import Floats
+
+# sacrebleu's classes; `force` silences a warning of separate full stops, which a word tokenizer writes.
+METRICS: dict[str, tuple[str, dict[str, Any]]] = {"bleu": ("BLEU", {"force": True}), "chrf": ("CHRF", {})}
 
 
 def score(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
@@ -20,10 +29,41 @@ def score(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, Any
     50.0
     """
     report: dict[str, Any] = {"exact_match": exact_match(hypotheses, references)}
-    if find_spec("sacrebleu"):
+    if is_installed():
         for name, metric in (("bleu", bleu), ("chrf", chrf)):
             report[name], report[f"{name}_signature"] = metric(hypotheses, references)
     return report
+
+
+def statistics(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, Floats]:
+    """Of every score of `score`, what each translation adds (N, P) to the sums that the score is made of.
+
+    Of exact matches it is 100 or 0, and 1. Of BLEU and chrF, sacrebleu's counts: the lengths of both texts, the n-grams
+    that they share and those of the translation; for each n the n-grams of both texts and those that they share.
+
+    >>> statistics(["a b", "c"], ["a b", "d"])["exact_match"].tolist()
+    [[100.0, 1.0], [0.0, 1.0]]
+    """
+    _check(hypotheses, references)
+    right = np.array([[100.0 * (said == meant), 1.0] for said, meant in zip(hypotheses, references, strict=True)])
+    found = {"exact_match": right}
+    for name in METRICS if is_installed() else ():
+        counts = _metric(name)._extract_corpus_statistics(list(hypotheses), [list(references)])
+        found[name] = np.array(counts, np.float64)
+    return found
+
+
+def score_of_sums(name: str, sums: Floats) -> Floats:
+    """The values (R,) of a score, of sums (R, P) over the `statistics` of translations; as sacrebleu aggregates them.
+
+    >>> counts = statistics(["the cat sat on the mat"], ["the cat sat on a mat"])["chrf"]
+    >>> score_of_sums("chrf", counts).round(1).tolist()
+    [72.1]
+    """
+    if name not in METRICS:
+        return ratio(sums)
+    metric = _metric(name)
+    return np.array([metric._compute_score_from_stats(row).score for row in sums.tolist()])
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[float, str]:
@@ -37,8 +77,7 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[float, s
     >>> round(score, 1), signature.split("|")[0]
     (53.7, 'nrefs:1')
     """
-    # `force` silences a warning of separate full stops, which a word tokenizer writes.
-    return _corpus_score(_sacrebleu().BLEU(force=True), hypotheses, references)
+    return _corpus_score("bleu", hypotheses, references)
 
 
 def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[float, str]:
@@ -49,7 +88,7 @@ def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[float, s
     >>> round(chrf(["the cat sat on the mat"], ["the cat sat on a mat"])[0], 1)
     72.1
     """
-    return _corpus_score(_sacrebleu().CHRF(), hypotheses, references)
+    return _corpus_score("chrf", hypotheses, references)
 
 
 def has_phrases(texts: Iterable[str]) -> bool:
@@ -59,8 +98,8 @@ def has_phrases(texts: Iterable[str]) -> bool:
 
 def check_installed(metric: str) -> None:
     """See that a metric can be counted. Errors: `UserError` for BLEU and chrF without sacrebleu."""
-    if metric in ("bleu", "chrf"):
-        _sacrebleu()
+    if metric in METRICS:
+        _metric(metric)
 
 
 def exact_match(hypotheses: Sequence[Any], references: Sequence[Any]) -> float:
@@ -84,16 +123,23 @@ def token_accuracy(hypotheses: Sequence[Sequence[int]], references: Sequence[Seq
     return 100 * right / max(1, sum(map(len, references)))
 
 
-def _sacrebleu() -> Any:
+def is_installed() -> bool:
+    """Whether the package is there that counts BLEU and chrF."""
+    return find_spec("sacrebleu") is not None
+
+
+def _metric(name: str) -> Any:
     try:
         from sacrebleu import metrics
     except ImportError:
         raise missing_extra("sacrebleu", "translate", "BLEU and chrF") from None
-    return metrics
+    kind, settings = METRICS[name]
+    return getattr(metrics, kind)(**settings)
 
 
-def _corpus_score(metric: Any, hypotheses: Sequence[str], references: Sequence[str]) -> tuple[float, str]:
+def _corpus_score(name: str, hypotheses: Sequence[str], references: Sequence[str]) -> tuple[float, str]:
     _check(hypotheses, references)
+    metric = _metric(name)
     value = metric.corpus_score(list(hypotheses), [list(references)]).score
     return float(value), str(metric.get_signature())
 

@@ -137,9 +137,11 @@ class SeriesForecaster(nn.Module):
 
     def loss(self, batch: WindowTensors, *, k2: int | None = None) -> Tensor:
         """The loss (B, horizon) of each target that is known; 0 for the others."""
+        return self._losses(self(batch, k2=k2), batch, self.units(batch))
+
+    def _losses(self, raw: Tensor, batch: WindowTensors, units: Units) -> Tensor:
         known = ~batch.future.isnan()
-        losses = self.output.losses(self(batch, k2=k2), batch.future.where(known, 0), self.units(batch))
-        return losses.where(known, 0)
+        return self.output.losses(raw, batch.future.where(known, 0), units).where(known, 0)
 
     def means(self, batch: WindowTensors) -> Tensor:
         """The mean (B, horizon) of each step, with its graph; in the form likelihood, given the true values before."""
@@ -156,11 +158,20 @@ class SeriesForecaster(nn.Module):
             made._replace(quantiles=widened(made.quantiles, self.widths, anchor(self.levels))) if calibrated else made
         )
 
-    def _forecast(self, batch: WindowTensors, units: Units) -> Forecast:
+    @torch.no_grad()
+    def loss_and_forecast(self, batch: WindowTensors) -> tuple[Tensor, Forecast]:
+        """`loss`, and `forecast` without calibration, from one reading of the windows.
+
+        In the form likelihood there are two: its loss reads the true values, its forecast what it draws.
+        """
+        units, raw = self.units(batch), self(batch)
+        return self._losses(raw, batch, units), self._forecast(batch, units, raw)
+
+    def _forecast(self, batch: WindowTensors, units: Units, raw: Tensor | None = None) -> Forecast:
         if self.form == "likelihood":
             mean, samples = draw(self, batch, units)
         else:
-            raw = self(batch)
+            raw = self(batch) if raw is None else raw
             mean = self.output.mean(raw, units)
             if isinstance(self.output, Quantiles):
                 return Forecast(mean, self.output.quantiles(raw, units))

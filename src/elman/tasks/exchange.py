@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
@@ -12,6 +12,7 @@ from elman.data.sources import Progress as Progress  # offered to tasks beside `
 from elman.errors import UserError
 
 if TYPE_CHECKING:
+    from elman.arrays import Floats
     from elman.data.linefile import InputLine
     from elman.data.tokenizers import Tokenizer
     from elman.tasks.configuration import Settings
@@ -80,6 +81,17 @@ class Evaluation:
     report: dict[str, Any]  # as `--json` prints it: metrics by name, "loss" among them
     lines: Sequence[tuple[str, str]]  # for people: the name of each metric, and its value
     complete: bool = True  # whether the model read all of the data
+
+
+@dataclass(frozen=True)
+class ValidationScores:
+    """What one reading of the validation part tells of a model, for a comparison."""
+
+    losses: Floats  # (K,) of blocks of the part, in its order, summed over the targets of each
+    targets: Floats  # (K,)
+    scores: Mapping[str, float] = field(default_factory=dict)  # `Task.scores`, where the installation can measure them
+    terms: Mapping[str, Floats] = field(default_factory=dict)
+    """Of some scores, what each example adds (N, P) to the sums that `Task.score_of` makes the score of."""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from elman.tasks.exchange import (
     Say,
     Sources,
     Trained,
+    ValidationScores,
     Writing,
 )
 from elman.train.settings import Optimization
@@ -80,6 +81,8 @@ class Task(ABC):
     """Whether more or less of a score is better; a comparison tells the order by the first that was measured."""
     floors: ClassVar[Mapping[str, str]] = {}
     """Of a score, the score of a forecast without a model, below which no model should be."""
+    terms: ClassVar[Mapping[str, int]] = {}
+    """How many sums a score is made of, where it is no ratio of two."""
 
     # Data
 
@@ -226,8 +229,14 @@ class Task(ABC):
     # Comparison
 
     @abstractmethod
-    def block_losses(self, model: Any, corpus: Any) -> tuple[Floats, Floats]:
-        """Losses (K,) of blocks of the validation set, in its order, summed over the targets (K,) of each."""
+    def measure(self, model: Any, corpus: Any) -> ValidationScores:
+        """The losses and the `scores` of a model on the validation part, which is read once for all of them."""
+
+    def score_of(self, name: str, sums: Floats) -> Floats:
+        """The values (R,) of a score, of sums (R, P) over the terms of examples: the first by the second of two."""
+        from elman.metrics.sums import ratio
+
+        return ratio(sums)
 
     @abstractmethod
     def counts(self, corpus: Any) -> dict[str, int]:
@@ -246,14 +255,6 @@ class Task(ABC):
     def as_measured(self, settings: Settings, measured: Settings) -> Settings:
         """Settings with those of `measured` that `choose` makes from the speed of the machine."""
         return settings
-
-    def score(self, model: Any, corpus: Any, loss: float) -> dict[str, float]:
-        """The `scores` of a model with this loss on the validation set, where the installation can measure them."""
-        return {}
-
-    def score_parts(self, model: Any, corpus: Any) -> dict[str, tuple[Floats, Floats]]:
-        """Of those `scores` that are ratios of sums over the validation examples, both terms (N,) of each example."""
-        return {}
 
     def memory(self, model: Any, corpus: Any) -> dict[str, Any] | None:
         """How far gradients reach back: the numbers of `lens.Decay`, how many `lags`, the median `gradient` at each.

@@ -23,7 +23,7 @@ from elman.metrics.calibration import fit_temperature, fit_thresholds, sigmoid, 
 from elman.metrics.words import words
 from elman.models.classifier import Classifier
 from elman.tasks.classification.settings import ReadingOptions
-from elman.tasks.exchange import Evaluation, Progress, Say, Sources, Trained
+from elman.tasks.exchange import Evaluation, Progress, Say, Sources, Trained, ValidationScores
 
 Marks: TypeAlias = list[tuple[str, ...]]
 
@@ -210,20 +210,19 @@ def unknown_labels(codec: LabelCodec, labels: Sequence[Label]) -> dict[str, int]
     return dict(Counter(name for name in every if name not in known).most_common())
 
 
-def score(model: Classifier, corpus: LabelledCorpus, loss: float) -> dict[str, float]:
-    """The scores on the validation set that a comparison shows."""
-    found = measure(model, corpus.labels, read_logits(model, corpus.valid), corpus.valid)
-    return {name: value for name, value in found.items() if name != "loss"}
-
-
-def score_parts(model: Classifier, corpus: LabelledCorpus) -> dict[str, tuple[Floats, Floats]]:
-    """Of the score that models are ranked by, what each validation example adds to it, and that it is one example."""
+def measurement(model: Classifier, corpus: LabelledCorpus) -> ValidationScores:
+    """The nats of every validation example, the scores, and the terms of the score that models are ranked by."""
     examples, codec = corpus.valid, corpus.labels
     assert examples.labels is not None
-    pairs = list(zip(examples.labels, say_labels(model, codec, read_logits(model, examples)), strict=True))
+    logits = read_logits(model, examples)
+    nats = losses(model, logits, examples)
+    known = np.isfinite(nats)
+    scores = {name: value for name, value in measure(model, codec, logits, examples).items() if name != "loss"}
+    pairs = list(zip(examples.labels, say_labels(model, codec, logits), strict=True))
     if codec.kind == "number":
-        found = "mae", np.array([abs(float(cast(float, said)) - float(cast(float, label))) for label, said in pairs])
+        ranked, each = "mae", [abs(float(cast(float, said)) - float(cast(float, label))) for label, said in pairs]
     else:
-        right = np.array([100.0 * (label == said) for label, said in pairs])
-        found = "accuracy" if codec.kind == "class" else "exact_match", right
-    return {found[0]: (found[1], np.ones(len(examples)))}
+        ranked = "accuracy" if codec.kind == "class" else "exact_match"
+        each = [100.0 * (label == said) for label, said in pairs]
+    terms = {ranked: np.column_stack((each, np.ones(len(examples))))}
+    return ValidationScores(np.where(known, nats, 0), known.astype(np.float64), scores, terms)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -20,13 +20,10 @@ from elman.metrics.words import words
 from elman.models.classifier import Classifier
 from elman.models.encoder import encoder_layers
 from elman.state import State
-from elman.tasks.classification.evaluation import calibrate, losses, measure, read_logits
+from elman.tasks.classification.evaluation import calibrate, measure, read_logits
 from elman.tasks.classification.settings import ClassifierTraining
 from elman.tasks.configuration import Settings
 from elman.train.objective import Loss, Place
-
-if TYPE_CHECKING:
-    from elman.arrays import Floats
 
 FORMS = {
     "accuracy": "{:.2f} % right",
@@ -144,10 +141,3 @@ def balanced(labels: LabelCodec, examples: int) -> Tensor:
     counts = np.maximum(labels.counts, 1)
     rest = examples - counts if labels.kind == "several" else np.full(len(counts), examples / len(counts))
     return torch.from_numpy((rest / counts).astype(np.float32))
-
-
-def block_losses(model: Classifier, corpus: LabelledCorpus) -> tuple[Floats, Floats]:
-    """Nats (N,) of every validation example, which has one label."""
-    found = losses(model, read_logits(model, corpus.valid), corpus.valid)
-    known = np.isfinite(found)
-    return np.where(known, found, 0), known.astype(np.float64)

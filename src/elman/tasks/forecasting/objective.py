@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from elman.data.timestamps import Integers
 from elman.data.windows import WindowBatch, WindowBatches, Windows, evaluation_batches
 from elman.distributed import ALONE, Ranks
 from elman.errors import UserError
+from elman.metrics.sums import ratio
 from elman.metrics.words import words
 from elman.models.conformal import conformal_widths
 from elman.models.encoder import encoder_layers
 from elman.models.forecaster import SeriesForecaster
 from elman.models.forecaster_settings import LEVELS
 from elman.tasks.configuration import Settings
+from elman.tasks.exchange import ValidationScores
 from elman.tasks.forecasting.corpus import ForecastCorpus
 from elman.tasks.forecasting.settings import ForecastTraining
 from elman.train.objective import Loss, Place
@@ -113,9 +115,9 @@ def validate(model: SeriesForecaster, windows: Windows, ranks: Ranks = ALONE) ->
     `coverage_80` is how many of 100 values lie between the quantiles 0.1 and 0.9 before these are moved.
     """
     every = [
-        (rows, *(each.cpu().numpy() for each in (*forecast, batch.future, model.loss(batch), batch.deviation)))
+        (rows, *(each.cpu().numpy() for each in (*forecast, batch.future, losses, batch.deviation)))
         for rows, batch in _batches(model, windows, ranks)
-        for forecast in (model.forecast(batch, calibrated=False),)
+        for losses, forecast in (model.loss_and_forecast(batch),)
     ]
     rows, *found = map(torch.from_numpy, ranks.columns(every))
     mean, quantiles, targets, losses, deviation = (each[rows.argsort()] for each in found)
@@ -136,33 +138,51 @@ def validate(model: SeriesForecaster, windows: Windows, ranks: Ranks = ALONE) ->
 
 
 @torch.no_grad()
-def block_losses(model: SeriesForecaster, corpus: ForecastCorpus) -> tuple[Floats, Floats]:
-    """The losses (K,) of blocks of the validation windows, summed over their known values, and how many there are.
+def measurement(model: SeriesForecaster, corpus: ForecastCorpus) -> ValidationScores:
+    """The losses of blocks of the validation windows, and the errors of as many windows as a validation reads.
 
-    Windows that begin a step apart share nearly all of their values, so a block has those of a series that begin within
-    the steps of one window and its future: errors of different blocks are hardly related.
+    Errors are standardised; the squared error of the naive forecast stands beside them. Windows that begin a step apart
+    share nearly all of their values, so a block has those of a series that begin within the steps of one window and its
+    future: errors of different blocks are hardly related.
     """
-    every = [(model.loss(batch).sum(1), (~batch.future.isnan()).sum(1)) for _, batch in _batches(model, corpus.valid)]
-    losses, known = (torch.cat(parts).double().cpu().numpy() for parts in zip(*every, strict=True))
-    windows = corpus.valid
+    windows, device = corpus.valid, next(model.parameters()).device
+    scored = np.isin(np.arange(len(windows)), windows.spread(ForecastTraining().validation_windows))
+    losses, errors = np.zeros((len(windows), 2)), np.zeros((len(windows), 5))
+    for rows, batch in evaluation_batches(windows, BATCH):
+        kept = scored[rows]
+        if kept.all():
+            lost, forecast = model.loss_and_forecast(batch.to(device))
+        else:
+            lost, forecast = model.loss(batch.to(device)), model.forecast(windows.batch(rows[kept]).to(device))
+        known = ~batch.future.isnan()
+        losses[rows] = np.column_stack((lost.sum(1).double().cpu().numpy(), known.sum(1)))
+        naive = corpus.baselines.forecast(batch)["naive"]
+        errors[rows[kept]] = _errors(forecast.mean.cpu(), naive[kept], batch.future[kept])
     stretch = windows.origins // (windows.window + windows.horizon)
     begins = np.flatnonzero(np.diff(windows.series, prepend=-1) | np.diff(stretch, prepend=-1))
-    losses, known = (np.add.reduceat(each, begins) for each in (losses, known))
-    return losses[known > 0], known[known > 0]
+    losses, errors = (np.add.reduceat(each, begins) for each in (losses, errors))
+    losses = losses[losses[:, 1] > 0]
+    terms = {"mae": errors[:, [0, 2]], "mse": errors[:, [1, 2]], "naive_mse": errors[:, [3, 4]]}
+    scores = {name: float(ratio(found.sum(0, keepdims=True))[0]) for name, found in terms.items()}
+    return ValidationScores(losses[:, 0], losses[:, 1], scores, terms)
+
+
+def _errors(mean: Tensor, naive: Floats, truth: Tensor) -> Floats:
+    """Sums over each window (B, 5): absolute and squared errors, their values; naive squared errors, their values."""
+    error, known = (mean - truth).double(), ~truth.isnan()
+    simple = naive - truth.double().numpy()
+    return np.column_stack(
+        (
+            error.abs().where(known, 0).sum(1),
+            error.square().where(known, 0).sum(1),
+            known.sum(1),
+            np.nansum(simple**2, 1),
+            (~np.isnan(simple)).sum(1),
+        )
+    )
 
 
 def _batches(model: SeriesForecaster, windows: Windows, ranks: Ranks = ALONE) -> Iterator[tuple[Integers, WindowBatch]]:
     device = next(model.parameters()).device
     for rows, batch in evaluation_batches(windows, BATCH, ranks):
         yield rows, batch.to(device)
-
-
-def score(model: SeriesForecaster, corpus: ForecastCorpus, loss: float) -> dict[str, float]:
-    """Errors on the validation windows, standardised, and the squared error of the naive forecast beside them."""
-    windows = corpus.valid.thinned(ForecastTraining().validation_windows)
-    naive = [
-        (corpus.baselines.forecast(batch)["naive"] - batch.future.double().numpy()).ravel()
-        for _, batch in evaluation_batches(windows, BATCH)
-    ]
-    found = validate(model, windows)
-    return {"mae": found["mae"], "mse": found["mse"], "naive_mse": float(np.nanmean(np.concatenate(naive) ** 2))}

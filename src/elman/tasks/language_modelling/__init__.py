@@ -11,14 +11,13 @@ from elman.errors import UserError
 from elman.lazy import deferred
 from elman.models.configuration import LANGUAGE_MODELS, TransformerSettings
 from elman.settings import Section
-from elman.tasks.exchange import NONE, Progress, Say, Sources, Trained, fitting_tokenizer
+from elman.tasks.exchange import NONE, Progress, Say, Sources, Trained, ValidationScores, fitting_tokenizer
 from elman.tasks.language_modelling.settings import EvaluationOptions, TextSettings, TextTraining, WritingOptions
 from elman.tasks.places import one_file
 from elman.tasks.task import Task
 from elman.wording import counted, percent
 
 if TYPE_CHECKING:
-    from elman.arrays import Floats
     from elman.data.corpus import Corpus
     from elman.inspection import Subject
     from elman.models import LanguageModel
@@ -152,11 +151,13 @@ class LanguageModelling(Task):
 
         return open_subject(run, self.files(data, ())["source"] if data else None)
 
-    def block_losses(self, model: LanguageModel, corpus: Corpus) -> tuple[Floats, Floats]:
+    def measure(self, model: LanguageModel, corpus: Corpus) -> ValidationScores:
         """In blocks of one window of the text."""
         from elman.tasks.language_modelling.losses import block_losses
 
-        return block_losses(model, corpus.valid, corpus.tokenizer.eod)
+        losses, targets = block_losses(model, corpus.valid, corpus.tokenizer.eod)
+        bits = float(losses.sum() / targets.sum()) / math.log(2) * len(corpus.valid)
+        return ValidationScores(losses, targets, {"bits_per_character": bits / max(corpus.valid.characters, 1)})
 
     def counts(self, corpus: Corpus) -> dict[str, int]:
         """Tokens."""
@@ -172,11 +173,6 @@ class LanguageModelling(Task):
         dropouts = {name: value for name, value in measured.model if name.startswith("dropout")}
         train = settings.train.model_copy(update={"precision": measured.train.precision})
         return settings.model_copy(update={"train": train, "model": settings.model.model_copy(update=dropouts)})
-
-    def score(self, model: LanguageModel, corpus: Corpus, loss: float) -> dict[str, float]:
-        """Bits a character."""
-        tokens, characters = len(corpus.valid), corpus.valid.characters
-        return {"bits_per_character": loss / math.log(2) * tokens / max(characters, 1)}
 
     def attention_window(self, model: Section) -> tuple[int, int] | None:
         """A Transformer's, where it has one."""

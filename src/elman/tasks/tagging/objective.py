@@ -17,11 +17,13 @@ from elman.data.tagged_corpus import TaggedCorpus
 from elman.data.vocabulary import UNKNOWN, TagSet
 from elman.data.word_batches import EncodedSentences, Vocabularies, WordBatches, evaluation_batches
 from elman.distributed import ALONE, Ranks
+from elman.metrics.sums import ratio
 from elman.metrics.words import words
 from elman.models.encoder import encoder_layers
 from elman.models.tagger import Tagger
 from elman.state import State
 from elman.tasks.configuration import Settings
+from elman.tasks.exchange import ValidationScores
 from elman.train.objective import Loss, Place
 
 if TYPE_CHECKING:
@@ -186,23 +188,12 @@ def tagged(
         yield Read(rows, nats, counts, [row[:n] for row, n in zip(best, batch.lengths.tolist(), strict=True)])
 
 
-def block_losses(model: Tagger, corpus: TaggedCorpus) -> tuple[Floats, Floats]:
-    """Nats (K,) of every validation sentence, and how many of its targets count."""
-    parts = [read[:3] for read in tagged(model, encode(corpus.valid, corpus))]
-    rows, nats, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
-    order = np.argsort(rows)
-    return nats[order], counts[order]
-
-
-def score(model: Tagger, corpus: TaggedCorpus, loss: float) -> dict[str, float]:
-    """The scores of the validation sentences."""
-    found = evaluate(model, encode(corpus.valid, corpus), corpus.valid, corpus.tags)
-    return {name: found[name] for name in ("accuracy", "span_f1") if name in found}
-
-
-def score_parts(model: Tagger, corpus: TaggedCorpus) -> dict[str, tuple[Floats, Floats]]:
-    """Of each score both terms of each validation sentence: right tags of all, right spans of those said and meant."""
+def measurement(model: Tagger, corpus: TaggedCorpus) -> ValidationScores:
+    """Of every validation sentence the nats, and the terms of the scores: right tags, right spans, and their wholes."""
     part = encode(corpus.valid, corpus)
     counts = _count(model, part, corpus.valid, corpus.tags)
-    found = {"accuracy": (100 * counts[:, 2], np.array(part.lengths, np.float64))}
-    return found if corpus.tags.scheme is None else found | {"span_f1": (200 * counts[:, 3], counts[:, 4])}
+    terms = {"accuracy": np.column_stack((100 * counts[:, 2], part.lengths.astype(np.float64)))}
+    if corpus.tags.scheme is not None:
+        terms["span_f1"] = np.column_stack((200 * counts[:, 3], counts[:, 4]))
+    scores = {name: float(ratio(found.sum(0, keepdims=True))[0]) for name, found in terms.items()}
+    return ValidationScores(counts[:, 0], counts[:, 1], scores, terms)

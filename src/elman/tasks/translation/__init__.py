@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from elman.errors import UserError
 from elman.lazy import deferred
@@ -16,8 +16,8 @@ from elman.tasks.task import Task
 from elman.tasks.translation.settings import Decoding, PairSettings, PairTraining, PredictionOptions
 
 if TYPE_CHECKING:
+    from elman.arrays import Floats
     from elman.data.pair_corpus import ParallelCorpus
-    from elman.models import EncoderDecoder
     from elman.tasks.configuration import Settings
 
 
@@ -51,6 +51,8 @@ class Translation(Task):
 """
     batch = ("batch_tokens",)
     scores: ClassVar[Mapping[str, str]] = {"exact_match": "% exact", "bleu": "BLEU", "chrf": "chrF"}
+    ranking: ClassVar[Mapping[str, Literal["more", "less"]]] = {"bleu": "more", "exact_match": "more"}
+    terms: ClassVar[Mapping[str, int]] = {"bleu": 10, "chrf": 18}
 
     corpus = deferred(".corpus.read")
     choose = deferred(".sizing.choose")
@@ -58,7 +60,7 @@ class Translation(Task):
     operations = deferred(".sizing.operations")
     build = deferred("elman.models.build_encoder_decoder")
     objective = deferred(".objective.target_tokens")
-    block_losses = deferred(".objective.block_losses")
+    measure = deferred(".evaluation.measurement")
     evaluate = deferred(".evaluation.evaluate_pairs")
     predict = deferred(".prediction.predict")
     listener = deferred(".listener.TranslationListener")
@@ -137,8 +139,8 @@ class Translation(Task):
         model = settings.model.model_copy(update={"dropout": measured.model.dropout})
         return settings.model_copy(update={"model": model})
 
-    def score(self, model: EncoderDecoder, corpus: ParallelCorpus, loss: float) -> dict[str, float]:
-        """Of greedy translations, as many as a validation scores by default."""
-        from elman.tasks.translation.evaluation import greedy_scores
+    def score_of(self, name: str, sums: Floats) -> Floats:
+        """BLEU and chrF as sacrebleu makes them of the sums of its n-gram statistics."""
+        from elman.metrics.translation import score_of_sums
 
-        return greedy_scores(model, corpus=corpus, sentences=PairTraining().validation_sentences)
+        return score_of_sums(name, sums)

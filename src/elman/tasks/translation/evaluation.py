@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from itertools import islice
 
 from elman.data.pair_corpus import ParallelCorpus, evaluation_part
@@ -11,12 +12,12 @@ from elman.data.tokenizers import Tokenizers
 from elman.decode.translation import Beam, Translator, translate
 from elman.distributed import ALONE, Ranks
 from elman.errors import UserError
-from elman.metrics.translation import has_phrases, score
+from elman.metrics.translation import has_phrases, score, score_of_sums, statistics
 from elman.metrics.words import words
 from elman.models import EncoderDecoder
-from elman.tasks.exchange import Evaluation, Progress, Say, Sources, Trained
-from elman.tasks.translation.objective import evaluate
-from elman.tasks.translation.settings import Decoding
+from elman.tasks.exchange import Evaluation, Progress, Say, Sources, Trained, ValidationScores
+from elman.tasks.translation.objective import evaluate, pair_losses
+from elman.tasks.translation.settings import Decoding, PairTraining
 
 
 def evaluate_pairs(run: Trained, data: Sources, options: Decoding, say: Say, progress: Progress) -> Evaluation:
@@ -71,12 +72,32 @@ def evaluate_pairs(run: Trained, data: Sources, options: Decoding, say: Say, pro
 def greedy_scores(
     model: EncoderDecoder, ranks: Ranks = ALONE, *, corpus: ParallelCorpus, sentences: int
 ) -> dict[str, float]:
-    """Exact matches and, with sacrebleu, BLEU and chrF of greedy translations of the first validation pairs.
+    """Exact matches and, with sacrebleu, BLEU and chrF of greedy translations of the first validation pairs."""
+    found = score(*_greedy(model, ranks, corpus, sentences))
+    return {name: value for name, value in found.items() if isinstance(value, float)}
 
-    Each rank translates its part of the pairs; the texts of all are scored.
+
+def measurement(model: EncoderDecoder, corpus: ParallelCorpus) -> ValidationScores:
+    """The loss of every validation pair; scores of greedy translations, as many as a validation scores by default.
+
+    Where no reference has four words, BLEU says nothing and is left out.
     """
+    losses, targets = pair_losses(model, corpus.valid)
+    if not math.isfinite(losses.sum()):
+        return ValidationScores(losses, targets)  # nothing can be decoded
+    written, references = _greedy(model, ALONE, corpus, PairTraining().validation_sentences)
+    terms = statistics(written, references)
+    if not has_phrases(references):
+        terms.pop("bleu", None)
+    scores = {name: float(score_of_sums(name, found.sum(0, keepdims=True))[0]) for name, found in terms.items()}
+    return ValidationScores(losses, targets, scores, terms)
+
+
+def _greedy(
+    model: EncoderDecoder, ranks: Ranks, corpus: ParallelCorpus, sentences: int
+) -> tuple[list[str], Sequence[str]]:
+    """Greedy translations of the first validation pairs, of which each rank writes its part, and their references."""
     translator = Translator(model, corpus.source_tokenizer, corpus.target_tokenizer, Beam(beam=1), batch_size=128)
     sources, references = zip(*islice(corpus.valid.texts(), sentences), strict=True)
     every = ranks.texts([translation.text for translation in translator(list(ranks.mine(sources)))])
-    written = [every[at % ranks.size][at // ranks.size] for at in range(len(sources))]
-    return {name: value for name, value in score(written, references).items() if isinstance(value, float)}
+    return [every[at % ranks.size][at // ranks.size] for at in range(len(sources))], references

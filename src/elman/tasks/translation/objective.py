@@ -128,9 +128,9 @@ def evaluate(model: EncoderDecoder, part: PairPart, ranks: Ranks = ALONE) -> dic
     return {"loss": loss, "perplexity": perplexity(loss), "accuracy": 100 * right / counts, "tokens": int(counts)}
 
 
-def block_losses(model: EncoderDecoder, corpus: ParallelCorpus) -> tuple[Floats, Floats]:
-    """Nats (K,) of every validation pair, and how many tokens its target has."""
-    parts = zip(*_by_batch(model, corpus.valid), strict=True)
+def pair_losses(model: EncoderDecoder, part: PairPart) -> tuple[Floats, Floats]:
+    """Nats (N,) of every pair, and how many tokens its target has."""
+    parts = zip(*_by_batch(model, part), strict=True)
     rows, nats, counts, _ = (np.concatenate(column) for column in parts)
     order = np.argsort(rows)
     return nats[order], counts[order]

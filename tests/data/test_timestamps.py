@@ -158,3 +158,5 @@ def test_one_time_between_two_steps_does_not_make_a_half_of_them_missing() -> No
 def test_a_calendar_needs_two_steps() -> None:
     with pytest.raises(UserError, match="expected a series of two steps or more, got one step of each"):
         calendar_of(["2024-01-01", "2024-01-02"], [0, 1])
+    with pytest.raises(UserError, match="got several rows of a series at one time; name the column of the series' ids"):
+        calendar_of(["2024-01-01", "2024-01-01"], [0, 0])

@@ -149,7 +149,9 @@ def _step(positions: Integers, series: Integers, where: str) -> int:
     gaps = np.diff(positions[order])[np.diff(series[order]) == 0]
     lengths, counts = np.unique(gaps[gaps > 0], return_counts=True)
     if not len(lengths):
-        raise UserError(where, expected="a series of two steps or more", got="one step of each")
+        got = "several rows of a series at one time" if len(gaps) else "one step of each"
+        remedy = "name the column of the series' ids: --set id_column=NAME" if len(gaps) else ""
+        raise UserError(where, expected="a series of two steps or more", got=got, remedy=remedy)
     longest = int(np.gcd.reduce(lengths))
     rows, steps = len(gaps) + 1, int(gaps.sum()) // longest + 1
     return longest if rows >= FULL * steps else int(lengths[counts.argmax()])

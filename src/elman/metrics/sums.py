@@ -13,6 +13,7 @@ LEAST = 1e-12  # of a sum of wholes: examples without a span may be all that are
 def ratio(sums: Floats) -> Floats:
     """The first by the second of two sums (R, 2); 0 where both are.
 
+    >>> import numpy as np
     >>> ratio(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
     [0.75, 0.0]
     """

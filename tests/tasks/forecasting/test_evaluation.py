@@ -266,9 +266,9 @@ def check_streamed_rows(run: Run, lines: Callable[[int, int], str]) -> None:
     streamed = answers([header, *rows])
     assert [bool(answer.result) for answer in streamed] == [False] * 12 + [True, False, True]
     assert not any(answer.error for answer in streamed)
+    assert told == ["stdin: a forecast needs price of the steps to come, too"]
     wrong = answers([header, *rows[:3], "soon,1,2", *rows[3:]])[3].error
     assert wrong.startswith("column 'ds': expected a time"), "whose line the command names, and no row beside it"
-    assert told == ["stdin: a forecast needs price of the steps to come, too"]
     for answer, until, values in ((streamed[12], 13, 10), (streamed[14], 14, 11)):
         whole = [
             dict(zip(header.split(","), row.split(","), strict=True)) for row in lines(until, values).splitlines()[1:]

@@ -89,7 +89,7 @@ class Run(Trained):
             UserError: the task does not predict, an option is not the task's, or the only input has no answer.
         """
         inputs = with_rows(inputs, self.task.keys(self))
-        answers = self.answers(inputs, **options)
+        answers = self._answers(inputs, options)
         if _is_one(inputs):
             [answer] = answers
             if answer.error:
@@ -102,8 +102,11 @@ class Run(Trained):
 
     def answers(self, inputs: Any, **options: Any) -> list[Answer]:
         """As `predict`, with all that `elman predict --json` tells of each input. Errors are those of `predict`."""
+        return self._answers(with_rows(inputs, self.task.keys(self)), options)
+
+    def _answers(self, inputs: Any, options: Mapping[str, Any]) -> list[Answer]:
+        """Of inputs whose rows of frames are objects."""
         chosen = self.task.options_of("predict", options, self.path)
-        inputs = with_rows(inputs, self.task.keys(self))
         given = plain(inputs, "inputs")
         asked = Inputs("inputs", memory=[given] if _is_one(inputs) else list(given))
         with self._in_eval_mode():

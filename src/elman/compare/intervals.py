@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from elman.arrays import Floats
-from elman.metrics.sums import LEAST, ratio
+from elman.metrics.sums import LEAST, ratio, score_of_all
 
 # Quantiles 0.975 of Student's t for 1, 2, ... 30 degrees of freedom; the last stands for more, and is a little wide.
 STUDENT = (
@@ -75,7 +75,7 @@ class Sums:
     @property
     def value(self) -> float:
         """The score of all blocks."""
-        return float(self.score(self.terms.sum(0, keepdims=True))[0])
+        return score_of_all(self.terms, self.score)
 
     def resampled(self) -> Floats:
         """The scores (R,) of blocks that are drawn with replacement, the same ones for every model."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from elman.arrays import Floats
 
 LEAST = 1e-12  # of a sum of wholes: examples without a span may be all that are drawn
@@ -18,3 +20,13 @@ def ratio(sums: Floats) -> Floats:
     [0.75, 0.0]
     """
     return sums[:, 0] / sums[:, 1].clip(LEAST)
+
+
+def score_of_all(terms: Floats, score: Callable[[Floats], Floats] = ratio) -> float:
+    """The score of all examples, from what each adds (N, P) to the sums (R, P) that `score` makes values (R,) of.
+
+    >>> import numpy as np
+    >>> score_of_all(np.array([[2.0, 4.0], [1.0, 2.0]]))
+    0.5
+    """
+    return float(score(terms.sum(0, keepdims=True))[0])

@@ -110,7 +110,8 @@ class Classification(Task):
         """The names of the columns of texts and of series."""
         from elman.tasks.classification.corpus import columns_of
 
-        return {columns_of(run).text, columns_of(run).values}
+        names = columns_of(run)
+        return (names.text, names.values)
 
     def records(self, data: Any, targets: Any) -> Iterable[Mapping[str, Any]] | None:
         """Texts or series and their labels, or as many rows of a table that has such columns."""

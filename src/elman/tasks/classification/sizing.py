@@ -71,14 +71,15 @@ def choose(asked: Settings, corpus: LabelledCorpus) -> Choice:
     def sized(size: int) -> Settings:
         return settings.model_copy(update={"model": _model(asked, recipe, size, pooling)})
 
-    speed = _speed(sized(recipe.size), corpus) if asked.budget.unit == "seconds" else None
+    speed = None
+    if asked.budget.unit == "seconds":  # of a small model, which spends more of its time on other things than products
+        tried = largest_size(lambda size: size <= min(recipe.size, most_units))
+        speed = _speed(sized(tried), corpus)
 
     def affordable(size: int) -> bool:
         return size <= most_units and _epochs(sized(size), corpus, speed) >= LEAST_EPOCHS
 
     settings = sized(largest_size(affordable))
-    if speed:  # a small model spends more of its time on other things than on its products
-        speed = _speed(settings, corpus)
     rate = learning_rate(recipe, settings.model.hidden_size)
     train = fill(settings.train, asked.train, learning_rate=rate, average=0.0 if of_series else AVERAGE)
     model = fill(settings.model, asked.model, dropout_pooled=DROPOUT)

@@ -14,7 +14,7 @@ from elman.data.timestamps import Integers
 from elman.data.windows import WindowBatch, WindowBatches, Windows, evaluation_batches
 from elman.distributed import ALONE, Ranks
 from elman.errors import UserError
-from elman.metrics.sums import ratio
+from elman.metrics.sums import score_of_all
 from elman.metrics.words import words
 from elman.models.conformal import conformal_widths
 from elman.models.encoder import encoder_layers
@@ -163,7 +163,7 @@ def measurement(model: SeriesForecaster, corpus: ForecastCorpus) -> ValidationSc
     losses, errors = (np.add.reduceat(each, begins) for each in (losses, errors))
     losses = losses[losses[:, 1] > 0]
     terms = {"mae": errors[:, [0, 2]], "mse": errors[:, [1, 2]], "naive_mse": errors[:, [3, 4]]}
-    scores = {name: float(ratio(found.sum(0, keepdims=True))[0]) for name, found in terms.items()}
+    scores = {name: score_of_all(found) for name, found in terms.items()}
     return ValidationScores(losses[:, 0], losses[:, 1], scores, terms)
 
 

@@ -17,7 +17,7 @@ from elman.data.tagged_corpus import TaggedCorpus
 from elman.data.vocabulary import UNKNOWN, TagSet
 from elman.data.word_batches import EncodedSentences, Vocabularies, WordBatches, evaluation_batches
 from elman.distributed import ALONE, Ranks
-from elman.metrics.sums import ratio
+from elman.metrics.sums import score_of_all
 from elman.metrics.words import words
 from elman.models.encoder import encoder_layers
 from elman.models.tagger import Tagger
@@ -195,5 +195,5 @@ def measurement(model: Tagger, corpus: TaggedCorpus) -> ValidationScores:
     terms = {"accuracy": np.column_stack((100 * counts[:, 2], part.lengths.astype(np.float64)))}
     if corpus.tags.scheme is not None:
         terms["span_f1"] = np.column_stack((200 * counts[:, 3], counts[:, 4]))
-    scores = {name: float(ratio(found.sum(0, keepdims=True))[0]) for name, found in terms.items()}
+    scores = {name: score_of_all(found) for name, found in terms.items()}
     return ValidationScores(counts[:, 0], counts[:, 1], scores, terms)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from functools import partial
 from itertools import islice
 
 from elman.data.pair_corpus import ParallelCorpus, evaluation_part
@@ -12,6 +13,7 @@ from elman.data.tokenizers import Tokenizers
 from elman.decode.translation import Beam, Translator, translate
 from elman.distributed import ALONE, Ranks
 from elman.errors import UserError
+from elman.metrics.sums import score_of_all
 from elman.metrics.translation import has_phrases, score, score_of_sums, statistics
 from elman.metrics.words import words
 from elman.models import EncoderDecoder
@@ -89,7 +91,7 @@ def measurement(model: EncoderDecoder, corpus: ParallelCorpus) -> ValidationScor
     terms = statistics(written, references)
     if not has_phrases(references):
         terms.pop("bleu", None)
-    scores = {name: float(score_of_sums(name, found.sum(0, keepdims=True))[0]) for name, found in terms.items()}
+    scores = {name: score_of_all(found, partial(score_of_sums, name)) for name, found in terms.items()}
     return ValidationScores(losses, targets, scores, terms)
 
 
